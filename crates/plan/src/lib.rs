@@ -1,0 +1,16 @@
+//! Request + host facts + policy → [`Plan`] → [`check`](check()) → [`CheckedPlan`].
+//!
+//! A plan is an immutable, printable, serialisable value with no decision left in it: the engine carries its steps out
+//! in order and never asks "should I?". This crate reads no file, no environment, no clock; names and ids come from the
+//! request.
+#![forbid(unsafe_code)]
+
+mod bytes;
+mod facts;
+mod request;
+mod step;
+
+pub use bytes::{BoxPath, HostPath, OsBytes};
+pub use facts::{Caller, Entry, GitFacts, GitLayout, HostFacts, Identity, Repository, Seen, SeenKind, Toolchain};
+pub use request::{EnvRequest, LimitsRequest, Request, StdStream, Streams};
+pub use step::{Access, Exec, IdMap, LandlockRule, Limit, Namespaces, Plan, Probe, Resource, Step, Workspace};
