@@ -26,6 +26,10 @@ pub struct HostFacts {
     pub landlock_abi: i32,
     /// Hard limit of open files.
     pub nofile_hard: u64,
+    /// Bytes of memory of the machine.
+    pub memory: u64,
+    /// The processors that are on, as the kernel writes the list: `0-7`.
+    pub cpus: String,
 }
 
 /// Who started pinfold.
@@ -36,6 +40,8 @@ pub struct Caller {
     /// Login name as the user database has it, for the box's `/etc/passwd`.
     pub name: String,
     pub home: HostPath,
+    /// Login shell as the user database has it.
+    pub shell: HostPath,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

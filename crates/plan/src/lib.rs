@@ -13,4 +13,7 @@ mod step;
 pub use bytes::{BoxPath, HostPath, OsBytes};
 pub use facts::{Caller, Entry, GitFacts, GitLayout, HostFacts, Identity, Repository, Seen, SeenKind, Toolchain};
 pub use request::{EnvRequest, LimitsRequest, Request, StdStream, Streams};
-pub use step::{Access, Exec, IdMap, LandlockRule, Limit, Namespaces, Plan, Probe, Resource, Step, Workspace};
+pub use step::{
+    Access, Exec, IdMap, LandlockRule, Limit, NOBODY_OUTSIDE, Namespaces, PLAN_VERSION, Plan, Probe, Resource, Step,
+    Workspace,
+};

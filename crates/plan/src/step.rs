@@ -4,6 +4,13 @@ use crate::{BoxPath, GitFacts, HostPath, Identity, OsBytes, Seen, Streams};
 use pinfold_policy::PolicySpec;
 use serde::{Deserialize, Serialize};
 
+/// The format that this build writes and carries out.
+pub const PLAN_VERSION: u32 = 1;
+
+/// What the box's ids are outside when root starts pinfold: far from every range that a distribution hands out, owner of
+/// nothing.
+pub const NOBODY_OUTSIDE: u32 = 2_000_000_000;
+
 /// Everything about a run that is decided before anything is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -76,6 +83,7 @@ pub enum Resource {
     MessageQueues,
 }
 
+/// A ceiling: where the caller's own hard limit is lower, that one stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     pub resource: Resource,
@@ -121,39 +129,90 @@ pub enum Step {
     /// The new process is made in these namespaces.
     Namespaces(Namespaces),
     MapIds(IdMap),
-    Hostname { name: String },
+    Hostname {
+        name: String,
+    },
     /// Brings `lo` up. With no other device in the namespace, that is all the network there is.
     Loopback,
     /// A folder of the box's own root.
-    Folder { at: BoxPath, mode: u32 },
-    Symlink { at: BoxPath, target: OsBytes },
+    Folder {
+        at: BoxPath,
+        mode: u32,
+    },
+    Symlink {
+        at: BoxPath,
+        target: OsBytes,
+    },
     /// A small file written into the box's own root, read-only.
-    File { at: BoxPath, mode: u32, content: String },
-    /// A host file or folder, always nosuid and nodev.
-    Bind { from: HostPath, seen: Seen, at: BoxPath, access: Access, execute: bool },
-    Tmpfs { at: BoxPath, mode: u32, bytes: u64, execute: bool },
+    File {
+        at: BoxPath,
+        mode: u32,
+        content: String,
+    },
+    /// A host file or folder, always nosuid and nodev. The mount point is made where it is missing, with its parents, and
+    /// never through a symbolic link: parts of the box home were written by former boxes.
+    Bind {
+        from: HostPath,
+        seen: Seen,
+        at: BoxPath,
+        access: Access,
+        execute: bool,
+    },
+    Tmpfs {
+        at: BoxPath,
+        mode: u32,
+        bytes: u64,
+        execute: bool,
+    },
     /// `/dev` with null, zero, full, random, urandom, tty, its own pts and shm.
-    Devices { at: BoxPath, shm_bytes: u64 },
+    Devices {
+        at: BoxPath,
+        shm_bytes: u64,
+    },
     /// A fresh `/proc`, with these paths read-only and these hidden.
-    Proc { at: BoxPath, read_only: Vec<BoxPath>, hidden: Vec<BoxPath> },
+    Proc {
+        at: BoxPath,
+        read_only: Vec<BoxPath>,
+        hidden: Vec<BoxPath>,
+    },
     /// The box home, from `Plan::home_dir`.
-    Home { at: BoxPath },
+    Home {
+        at: BoxPath,
+    },
     /// MaskFs over `Plan::workspace`.
-    Workspace { at: BoxPath },
+    Workspace {
+        at: BoxPath,
+    },
     /// The box's own `.git`, from `Plan::run_dir`/git, over the workspace's.
-    BoxGit { at: BoxPath },
+    BoxGit {
+        at: BoxPath,
+    },
     /// The host's object stores, read-only, for the box's git to borrow from.
-    Objects { from: HostPath, seen: Seen, at: BoxPath },
+    Objects {
+        from: HostPath,
+        seen: Seen,
+        at: BoxPath,
+    },
     /// The box's root becomes `/`, read-only; the host's is gone.
     Seal,
     /// Memory and process limits in a cgroup of the box's own.
-    Cgroup { parent: HostPath, memory: u64, pids: u64 },
+    Cgroup {
+        parent: HostPath,
+        memory: u64,
+        pids: u64,
+    },
     Limit(Limit),
     /// Empties every capability set, locks the secure bits, sets `no_new_privs`.
     DropPrivileges,
-    Landlock { rules: Vec<LandlockRule>, scope_signals: bool, scope_abstract_sockets: bool },
+    Landlock {
+        rules: Vec<LandlockRule>,
+        scope_signals: bool,
+        scope_abstract_sockets: bool,
+    },
     /// The system-call filter of this name (the engine holds it as commented data).
-    Seccomp { profile: String },
+    Seccomp {
+        profile: String,
+    },
     Probe(Probe),
     Exec(Exec),
 }
