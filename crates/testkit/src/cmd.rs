@@ -90,6 +90,17 @@ impl Cmd {
         self
     }
 
+    /// Puts words before the command: `sh -c '… exec "$@"' sh`, say. As the caller, so after what makes the process the caller's.
+    pub fn wrap_in<S: AsRef<OsStr>>(&mut self, words: impl IntoIterator<Item = S>) -> &mut Cmd {
+        let at = if self.argv[0] == "setpriv" {
+            self.argv.iter().position(|arg| arg == "--").map_or(0, |at| at + 1)
+        } else {
+            0
+        };
+        self.argv.splice(at..at, words.into_iter().map(|word| word.as_ref().to_owned()));
+        self
+    }
+
     /// Runs it to its end.
     ///
     /// # Panics

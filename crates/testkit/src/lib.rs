@@ -28,7 +28,7 @@ pub mod snapshot;
 
 pub use baseline::Baseline;
 pub use caller::{As, Caller};
-pub use canary::{Canary, find_bytes};
+pub use canary::{Canary, MARK as CANARY_MARK, find_bytes};
 pub use cmd::{Cmd, Output, Stdin};
 pub use need::Missing;
 pub use product::{Launcher, pinfold_binary};
