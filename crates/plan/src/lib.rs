@@ -6,13 +6,20 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod check;
+mod display;
+mod explain;
 mod facts;
+mod planner;
 mod request;
 mod step;
 
 pub use bytes::{BoxPath, HostPath, OsBytes};
+pub use check::{CheckError, CheckedPlan, Finding, check};
+pub use explain::{Chapter, explain};
 pub use facts::{Caller, Entry, GitFacts, GitLayout, HostFacts, Identity, Repository, Seen, SeenKind, Toolchain};
-pub use request::{EnvRequest, LimitsRequest, Request, StdStream, Streams};
+pub use planner::{ACCEPTABLE, PlanError, env_wanted, plan};
+pub use request::{EnvRequest, LimitsRequest, Request, StdStream, Streams, workspace_at};
 pub use step::{
     Access, Exec, IdMap, LandlockRule, Limit, NOBODY_OUTSIDE, Namespaces, PLAN_VERSION, Plan, Probe, Resource, Step,
     Workspace,
