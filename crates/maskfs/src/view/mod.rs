@@ -1,0 +1,176 @@
+//! The view: what the box sees of the workspace, call by call.
+//!
+//! It knows paths, objects and verdicts, and no FUSE type: other fronts (a microVM's virtio-fs) can stand on it, and tests
+//! drive it without a mount. The rules it keeps are written down in `docs/mask-semantics.md`.
+//!
+//! - `resolve`: from a folder and a name to what is there, and to whom it belongs.
+//! - `read`: look-ups, attributes, open files, folders.
+//! - `change`: everything that makes, moves or removes.
+
+mod change;
+mod read;
+mod rename;
+mod resolve;
+
+pub use change::Change;
+pub(crate) use read::for_each_name;
+pub use read::{Attr, Found, Handle, Listed};
+
+use crate::guard::LinkGuard;
+use crate::host::{HostRoot, Identity, identity, stat_fd};
+use crate::nodes::Nodes;
+use crate::store::Store;
+use pinfold_policy::{PathPolicy, RelPath, RelPathBuf};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock};
+
+/// How a private copy of a `.git` that the box meets in the tree is made. The view doesn't know git.
+pub trait GitDoor: Send + Sync {
+    /// Fills `dest`, an empty private folder, with a neutral repository that stands for the `.git` in `worktree`, whose
+    /// path in the workspace is `at`. `Ok(None)`: what stands there is no repository.
+    fn admit(&self, worktree: BorrowedFd<'_>, at: RelPath<'_>, dest: BorrowedFd<'_>) -> Result<Option<Admitted>, Errno>;
+}
+
+/// A private `.git` was made.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The host's objects, shown read-only inside the private `.git` under [`DOOR_NAME`].
+    pub objects: Option<OwnedFd>,
+}
+
+/// Where a private `.git` shows the objects it borrows.
+pub const DOOR_NAME: &[u8] = b"pinfold-objects";
+
+/// Something worth a line in the run's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A change to a masked or protected name was refused.
+    Refused { what: &'static str, path: RelPathBuf },
+    /// The box made a file under a name that stays in the box.
+    Private { path: RelPathBuf },
+    /// Something could not be done as promised and was done the safe way.
+    Note { text: String },
+}
+
+/// Which numbers the box sees for owners. One user exists in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Owners {
+    /// The host ids that are shown as the box's own.
+    pub uid: u32,
+    pub gid: u32,
+    /// What they are shown as.
+    pub uid_inside: u32,
+    pub gid_inside: u32,
+    /// Show every file as the box's own (the caller is root, who may act on all of them).
+    pub all: bool,
+}
+
+impl Owners {
+    /// Owner and group as the box sees them. A stranger's file keeps a number that does not exist in the box, so that
+    /// the kernel refuses what the host would refuse.
+    pub fn present(&self, uid: u32, gid: u32) -> (u32, u32) {
+        const NOBODY: u32 = 65534;
+        let mine = self.all || uid == self.uid;
+        let shown_uid = if mine { self.uid_inside } else { NOBODY };
+        // A file of one's own whose group isn't in the box would be unwritable there: it is shown with the own group.
+        let shown_gid = if mine || gid == self.gid { self.gid_inside } else { NOBODY };
+        (shown_uid, shown_gid)
+    }
+}
+
+/// What a view is made of.
+#[allow(missing_debug_implementations, reason = "it holds closures and lives for one call")]
+pub struct Parts {
+    pub root: OwnedFd,
+    pub store: OwnedFd,
+    pub policy: PathPolicy,
+    pub owners: Owners,
+    /// The box's own `.git` is mounted over the root's.
+    pub git_mount: bool,
+    pub door: Box<dyn GitDoor>,
+    pub on_event: Box<dyn Fn(Event) + Send + Sync>,
+    /// How many folders may keep a descriptor.
+    pub folder_fds: usize,
+}
+
+pub struct View {
+    host: HostRoot,
+    policy: PathPolicy,
+    store: Store,
+    nodes: Nodes,
+    owners: Owners,
+    git_mount: bool,
+    door: Box<dyn GitDoor>,
+    /// Private `.git` folders with the objects they borrow.
+    doors: RwLock<HashMap<Identity, Arc<OwnedFd>>>,
+    guard: LinkGuard,
+    /// Held while a private `.git` is made; lists those that could not be.
+    admissions: Mutex<HashSet<(Identity, Vec<u8>)>>,
+    on_event: Box<dyn Fn(Event) + Send + Sync>,
+    /// Paths that were reported once; a loop in the box must not flood the log.
+    reported: Mutex<HashSet<Vec<u8>>>,
+    handles: RwLock<HashMap<u64, Arc<Handle>>>,
+    next_handle: AtomicU64,
+    /// The moment of the start, shown as the time of everything that exists only in the view.
+    started: (i64, u32),
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("nodes", &self.nodes.count()).finish_non_exhaustive()
+    }
+}
+
+/// Reports of one run; more would only be the same attack again.
+const MAX_REPORTED: usize = 10_000;
+
+impl View {
+    pub fn new(parts: Parts) -> Result<Self, Errno> {
+        let host = HostRoot::new(parts.root)?;
+        let root = identity(&stat_fd(host.fd())?);
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        Ok(View {
+            guard: LinkGuard::new(),
+            admissions: Mutex::default(),
+            nodes: Nodes::new(root, parts.folder_fds),
+            host,
+            policy: parts.policy,
+            store: Store::new(parts.store),
+            owners: parts.owners,
+            git_mount: parts.git_mount,
+            door: parts.door,
+            doors: RwLock::default(),
+            on_event: parts.on_event,
+            reported: Mutex::default(),
+            handles: RwLock::default(),
+            next_handle: AtomicU64::new(1),
+            started: (now.tv_sec, now.tv_nsec as u32),
+        })
+    }
+
+    pub fn has_git_mount(&self) -> bool {
+        self.git_mount
+    }
+
+    pub fn forget(&self, node: u64, count: u64) {
+        self.nodes.forget(node, count);
+    }
+
+    fn report(&self, event: Event) {
+        let (tag, path) = match &event {
+            Event::Refused { path, .. } => (b'r', path.as_path().as_bytes()),
+            Event::Private { path } => (b'p', path.as_path().as_bytes()),
+            Event::Note { text } => (b'n', text.as_bytes()),
+        };
+        let mut key = vec![tag];
+        key.extend_from_slice(path);
+        let mut reported = self.reported.lock().unwrap();
+        if reported.len() < MAX_REPORTED && reported.insert(key) {
+            drop(reported);
+            (self.on_event)(event);
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! Look-ups, attributes, open files and folders.
+
+use super::View;
+use super::resolve::{Child, Folder};
+use crate::host::{FileKind, PATH_FLAGS, identity, kind_of, open_child, stat_child, stat_fd};
+use crate::nodes::{Key, Link, Node, Place};
+use pinfold_policy::{Kind, Verdict};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, RawDir, SeekFrom, Statx};
+use rustix::io::Errno;
+use std::collections::HashSet;
+use std::mem::MaybeUninit;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+/// Attributes as the box sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attr {
+    pub ino: u64,
+    pub size: u64,
+    /// Of 512 bytes.
+    pub blocks: u64,
+    pub atime: (i64, u32),
+    pub mtime: (i64, u32),
+    pub ctime: (i64, u32),
+    /// Type and permission bits.
+    pub mode: u32,
+    pub nlink: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub rdev: u32,
+    pub blksize: u32,
+}
+
+/// The answer to a look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    pub node: u64,
+    pub attr: Attr,
+    /// Nothing but this mount can change it: the kernel may remember it.
+    pub stable: bool,
+}
+
+/// An open file or folder.
+#[derive(Debug)]
+pub struct Handle {
+    pub(super) node: Arc<Node>,
+    /// `None` for what exists only in the view.
+    pub(super) fd: Option<Arc<OwnedFd>>,
+    pub(super) place: Place,
+    listing: Mutex<Option<Vec<Listed>>>,
+}
+
+/// One name of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub name: Vec<u8>,
+    pub ino: u64,
+    pub kind: FileKind,
+}
+
+impl View {
+    pub fn lookup(&self, parent: u64, name: &[u8]) -> Result<Found, Errno> {
+        Self::checked_lookup(name)?;
+        let parent = self.node(parent)?;
+        let folder = self.folder(&parent)?;
+        let child = self.child(&folder, name)?;
+        self.found(&parent, &folder, name, child)
+    }
+
+    /// `.` and `..` may be looked up by the kernel for exports only; we have none.
+    fn checked_lookup(name: &[u8]) -> Result<(), Errno> {
+        Self::checked(name).map_err(|e| if e == Errno::INVAL { Errno::NOENT } else { e })
+    }
+
+    pub(super) fn node(&self, id: u64) -> Result<Arc<Node>, Errno> {
+        self.nodes.get(id).ok_or(Errno::STALE)
+    }
+
+    pub(super) fn found(
+        &self,
+        parent: &Arc<Node>,
+        folder: &Folder,
+        name: &[u8],
+        child: Child,
+    ) -> Result<Found, Errno> {
+        let link = Link { parent: parent.clone(), name: name.to_vec() };
+        let place = Self::child_place(&child);
+        match child {
+            Child::Absent => Err(Errno::NOENT),
+            Child::Host { stat, .. } | Child::Door { stat } => {
+                let node = self.nodes.reach(Self::key_of(&stat), place, kind_of(&stat), link);
+                Ok(Found { node: node.id, attr: self.attr(&stat), stable: place == Place::Door })
+            }
+            Child::Private { stat, .. } => {
+                let node = self.nodes.reach(Self::key_of(&stat), place, kind_of(&stat), link);
+                // Directly below a folder of the host the name can still change hands; deeper down it can't.
+                let stable = matches!(folder, Folder::Private { .. });
+                Ok(Found { node: node.id, attr: self.attr(&stat), stable })
+            }
+            Child::Decoy { folder: true } => {
+                let Folder::Host { id, .. } = folder else { return Err(Errno::NOENT) };
+                let dir = self.store.make_decoy(id, name)?;
+                let stat = stat_child(dir.as_fd(), name)?;
+                let node = self.nodes.reach(Self::key_of(&stat), Place::Private, FileKind::Folder, link);
+                Ok(Found { node: node.id, attr: self.attr(&stat), stable: false })
+            }
+            Child::Decoy { folder: false } => {
+                let Folder::Host { id, .. } = folder else { return Err(Errno::NOENT) };
+                let key = Key::Decoy { folder: *id, name: name.to_vec() };
+                let node = self.nodes.reach(key, place, FileKind::File, link);
+                Ok(Found { node: node.id, attr: self.decoy_attr(&node), stable: false })
+            }
+            Child::GitMount => {
+                let node = self.nodes.reach(Key::GitMount, place, FileKind::Folder, link);
+                Ok(Found { node: node.id, attr: self.git_mount_attr(), stable: true })
+            }
+        }
+    }
+
+    pub fn getattr(&self, node: u64, handle: Option<u64>) -> Result<Attr, Errno> {
+        let node = self.node(node)?;
+        match node.place() {
+            Place::Decoy => return Ok(self.decoy_attr(&node)),
+            Place::GitMount => return Ok(self.git_mount_attr()),
+            Place::Host | Place::Private | Place::Door => {}
+        }
+        let open = handle.and_then(|id| self.handle(id).ok()).and_then(|handle| handle.fd.clone());
+        let fd = match open {
+            Some(fd) => fd,
+            None => self.object_fd(&node)?,
+        };
+        let stat = stat_fd(fd.as_fd())?;
+        if node.place() == Place::Host && !self.still_shown(&node, fd.as_fd()) {
+            return Err(Errno::STALE);
+        }
+        Ok(self.attr(&stat))
+    }
+
+    /// Whether a host object reached before is still one that the box may see.
+    pub(super) fn still_shown(&self, node: &Arc<Node>, fd: BorrowedFd<'_>) -> bool {
+        node.id == crate::abi::ROOT_ID || self.may_read(fd, Self::host_kind(node.kind))
+    }
+
+    pub fn readlink(&self, node: u64) -> Result<Vec<u8>, Errno> {
+        let node = self.node(node)?;
+        let fd = self.object_fd(&node)?;
+        let text = rustix::fs::readlinkat(&*fd, c"", Vec::new())?.into_bytes();
+        if node.place() == Place::Host && !self.still_shown(&node, fd.as_fd()) {
+            return Err(Errno::STALE);
+        }
+        Ok(text)
+    }
+
+    /// Opens a file. Only the access mode and `O_APPEND` of `flags` count: creation and truncation are calls of their own.
+    pub fn open(&self, node: u64, flags: OFlags) -> Result<u64, Errno> {
+        let node = self.node(node)?;
+        if node.kind != FileKind::File {
+            return Err(if node.kind == FileKind::Folder { Errno::ISDIR } else { Errno::NXIO });
+        }
+        let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
+        let kept = flags & (OFlags::WRONLY | OFlags::RDWR | OFlags::APPEND | OFlags::SYNC | OFlags::DSYNC);
+        match node.place() {
+            Place::Decoy if writes => Err(self.refuse_decoy("write", &node)),
+            Place::Decoy => Ok(self.keep_handle(&node, None, Place::Decoy)),
+            Place::GitMount => Err(Errno::ISDIR),
+            Place::Door if writes => Err(Errno::ROFS),
+            Place::Door | Place::Private => {
+                let fd = self.host.reopen(self.object_fd(&node)?.as_fd(), kept)?;
+                Ok(self.keep_handle(&node, Some(fd), node.place()))
+            }
+            Place::Host => self.open_host(&node, kept, writes),
+        }
+    }
+
+    fn open_host(&self, node: &Arc<Node>, flags: OFlags, writes: bool) -> Result<u64, Errno> {
+        let object = self.object_fd(node)?;
+        let path = self.host_path(object.as_fd())?;
+        match self.verdict(&path, Kind::File) {
+            Verdict::Mask => return Err(Errno::STALE),
+            Verdict::Private if writes => {
+                self.copy_up(node, object.as_fd())?;
+                let fd = self.host.reopen(self.object_fd(node)?.as_fd(), flags)?;
+                return Ok(self.keep_handle(node, Some(fd), Place::Private));
+            }
+            _ => {}
+        }
+        // The object was compared when it was reached by name, so it is a regular file and this can't block on a FIFO.
+        let fd = self.host.reopen(object.as_fd(), flags | OFlags::NONBLOCK)?;
+        if !self.still_shown(node, fd.as_fd()) {
+            return Err(Errno::STALE);
+        }
+        Ok(self.keep_handle(node, Some(fd), Place::Host))
+    }
+
+    pub(super) fn keep_handle(&self, node: &Arc<Node>, fd: Option<OwnedFd>, place: Place) -> u64 {
+        let fd = fd.map(Arc::new);
+        if let Some(fd) = &fd {
+            node.remember_handle(fd);
+        }
+        let id = self.next_handle.fetch_add(1, Ordering::Relaxed);
+        let handle = Handle { node: node.clone(), fd, place, listing: Mutex::default() };
+        self.handles.write().unwrap().insert(id, Arc::new(handle));
+        id
+    }
+
+    pub(super) fn handle(&self, id: u64) -> Result<Arc<Handle>, Errno> {
+        self.handles.read().unwrap().get(&id).cloned().ok_or(Errno::BADF)
+    }
+
+    pub fn release(&self, handle: u64) {
+        let closed = self.handles.write().unwrap().remove(&handle);
+        drop(closed);
+    }
+
+    /// Reads up to `buffer.len()` bytes at `offset`. The policy is asked after the bytes were taken, and they are dropped
+    /// when the file stands under a masked name by then.
+    pub fn read(&self, handle: u64, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let handle = self.handle(handle)?;
+        let Some(fd) = &handle.fd else { return Ok(0) };
+        let mut done = 0;
+        while done < buffer.len() {
+            match rustix::io::pread(fd, &mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(Errno::INTR) => {}
+                Err(e) if done == 0 => return Err(e),
+                Err(_) => break,
+            }
+        }
+        if handle.place == Place::Host && !self.still_shown(&handle.node, fd.as_fd()) {
+            buffer[..done].fill(0);
+            return Err(Errno::ACCESS);
+        }
+        Ok(done)
+    }
+
+    pub fn seek(&self, handle: u64, to: SeekFrom) -> Result<u64, Errno> {
+        let handle = self.handle(handle)?;
+        let Some(fd) = &handle.fd else { return Err(Errno::NXIO) };
+        let at = rustix::fs::seek(fd, to)?;
+        if handle.place == Place::Host && !self.still_shown(&handle.node, fd.as_fd()) {
+            return Err(Errno::ACCESS);
+        }
+        Ok(at)
+    }
+
+    pub fn opendir(&self, node: u64) -> Result<u64, Errno> {
+        let node = self.node(node)?;
+        if node.kind != FileKind::Folder {
+            return Err(Errno::NOTDIR);
+        }
+        let place = node.place();
+        Ok(self.keep_handle(&node, None, place))
+    }
+
+    /// At most `max` names of an open folder from the `start`-th on. The list is taken at `start` 0 and kept until the
+    /// next rewind.
+    pub fn readdir(&self, handle: u64, start: usize, max: usize) -> Result<Vec<Listed>, Errno> {
+        let handle = self.handle(handle)?;
+        let mut listing = handle.listing.lock().unwrap();
+        if start == 0 || listing.is_none() {
+            *listing = Some(self.list(&handle.node)?);
+        }
+        let names = listing.as_deref().unwrap_or_default();
+        Ok(names.iter().skip(start).take(max).cloned().collect())
+    }
+
+    fn list(&self, node: &Arc<Node>) -> Result<Vec<Listed>, Errno> {
+        let parent = node.link().map_or_else(|| node.clone(), |link| link.parent);
+        let mut names = vec![self.dots(node, b"."), self.dots(&parent, b"..")];
+        if node.place() == Place::GitMount {
+            return Ok(names);
+        }
+        match self.folder(node)? {
+            Folder::Private { fd, .. } | Folder::Door { fd } => {
+                for_each_name(fd.as_fd(), |entry| names.push(entry))?;
+            }
+            Folder::Host { fd, path, id } => self.list_host(&fd, &path, &id, &mut names)?,
+        }
+        Ok(names)
+    }
+
+    fn dots(&self, node: &Arc<Node>, name: &[u8]) -> Listed {
+        let ino = match node.key() {
+            Key::Real(id) => id.ino,
+            Key::Decoy { .. } | Key::GitMount => synthetic_ino(node),
+        };
+        Listed { name: name.to_vec(), ino, kind: FileKind::Folder }
+    }
+
+    fn list_host(
+        &self,
+        fd: &Arc<OwnedFd>,
+        path: &pinfold_policy::RelPathBuf,
+        id: &crate::host::Identity,
+        names: &mut Vec<Listed>,
+    ) -> Result<(), Errno> {
+        let mut mine = HashSet::new();
+        if self.git_mount && path.as_path().is_root() {
+            names.push(Listed { name: b".git".to_vec(), ino: GIT_MOUNT_INO, kind: FileKind::Folder });
+            mine.insert(b".git".to_vec());
+        }
+        if let Some(store) = self.store.folder(id) {
+            for_each_name(store.as_fd(), |entry| {
+                if mine.insert(entry.name.clone()) && !self.is_empty_stand_in(&store, id, &entry) {
+                    names.push(entry);
+                }
+            })?;
+        }
+        for_each_name(fd.as_fd(), |entry| {
+            if entry.kind != FileKind::Special && !mine.contains(&entry.name) && self.is_listed(path, id, &entry) {
+                names.push(entry);
+            }
+        })?;
+        // Names are no secret's bytes, yet a folder that became masked meanwhile has none in the box.
+        let now = self.host_path(fd.as_fd())?;
+        if !now.as_path().is_root() && self.verdict(&now, Kind::Folder) == Verdict::Mask {
+            return Err(Errno::STALE);
+        }
+        Ok(())
+    }
+
+    /// Decoys are opened by name and not listed: what git, tar or a glob never hears of, they can't commit or remove.
+    fn is_listed(&self, folder: &pinfold_policy::RelPathBuf, id: &crate::host::Identity, entry: &Listed) -> bool {
+        let Ok(path) = folder.as_path().join(&entry.name) else { return false };
+        match self.verdict(&path, Self::host_kind(entry.kind)) {
+            Verdict::Mask => false,
+            Verdict::Private => !self.store.is_removed(id, &entry.name),
+            Verdict::Share | Verdict::Watch => true,
+        }
+    }
+
+    fn is_empty_stand_in(&self, store: &Arc<OwnedFd>, id: &crate::host::Identity, entry: &Listed) -> bool {
+        if entry.kind != FileKind::Folder || !self.store.is_decoy(id, &entry.name) {
+            return false;
+        }
+        let Ok(fd) = open_child(store.as_fd(), &entry.name, PATH_FLAGS, Mode::empty()) else { return false };
+        let mut empty = true;
+        for_each_name(fd.as_fd(), |_| empty = false).is_ok() && empty
+    }
+
+    pub fn statfs(&self) -> Result<rustix::fs::StatVfs, Errno> {
+        rustix::fs::fstatvfs(self.host.fd())
+    }
+
+    pub fn fsync(&self, handle: u64, data_only: bool) -> Result<(), Errno> {
+        let handle = self.handle(handle)?;
+        match &handle.fd {
+            Some(fd) if data_only => rustix::fs::fdatasync(fd),
+            Some(fd) => rustix::fs::fsync(fd),
+            None => Ok(()),
+        }
+    }
+
+    pub fn fsync_folder(&self, node: u64) -> Result<(), Errno> {
+        let node = self.node(node)?;
+        if node.place() == Place::GitMount {
+            return Ok(());
+        }
+        let fd = self.object_fd(&node)?;
+        rustix::fs::fsync(self.host.reopen(fd.as_fd(), OFlags::RDONLY | OFlags::DIRECTORY)?)
+    }
+
+    pub(super) fn attr(&self, stat: &Statx) -> Attr {
+        let (uid, gid) = self.owners.present(stat.stx_uid, stat.stx_gid);
+        let time = |t: &rustix::fs::StatxTimestamp| (t.tv_sec, t.tv_nsec);
+        Attr {
+            ino: stat.stx_ino,
+            size: stat.stx_size,
+            blocks: stat.stx_blocks,
+            atime: time(&stat.stx_atime),
+            mtime: time(&stat.stx_mtime),
+            ctime: time(&stat.stx_ctime),
+            mode: stat.stx_mode.into(),
+            nlink: stat.stx_nlink,
+            uid,
+            gid,
+            rdev: 0,
+            blksize: stat.stx_blksize,
+        }
+    }
+
+    /// An empty regular file. It is shown as writable, so that a write reaches us and fails as "Read-only file system"
+    /// rather than as a permission that the box would try to change.
+    pub(super) fn decoy_attr(&self, node: &Arc<Node>) -> Attr {
+        self.view_attr(synthetic_ino(node), 0o100_644, 1)
+    }
+
+    fn git_mount_attr(&self) -> Attr {
+        self.view_attr(GIT_MOUNT_INO, 0o040_755, 2)
+    }
+
+    fn view_attr(&self, ino: u64, mode: u32, nlink: u32) -> Attr {
+        Attr {
+            ino,
+            size: 0,
+            blocks: 0,
+            atime: self.started,
+            mtime: self.started,
+            ctime: self.started,
+            mode,
+            nlink,
+            uid: self.owners.uid_inside,
+            gid: self.owners.gid_inside,
+            rdev: 0,
+            blksize: 4096,
+        }
+    }
+
+    /// A store object's key from its folder and name.
+    pub(super) fn store_key(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Key, Errno> {
+        Ok(Key::Real(identity(&stat_child(dir, name)?)))
+    }
+}
+
+const GIT_MOUNT_INO: u64 = 1 << 62;
+
+/// Numbers for what has none: above every inode number that a file system gives out in practice.
+fn synthetic_ino(node: &Arc<Node>) -> u64 {
+    1 << 62 | node.id
+}
+
+/// Calls `each` for every name of a folder but `.` and `..`.
+pub(crate) fn for_each_name(dir: BorrowedFd<'_>, mut each: impl FnMut(Listed)) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::openat(dir, c".", flags, Mode::empty())?;
+    let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(&open, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            rustix::fs::FileType::RegularFile => FileKind::File,
+            rustix::fs::FileType::Directory => FileKind::Folder,
+            rustix::fs::FileType::Symlink => FileKind::Symlink,
+            // Some file systems don't say; ask the object.
+            rustix::fs::FileType::Unknown => match stat_child(open.as_fd(), name) {
+                Ok(stat) => kind_of(&stat),
+                Err(_) => continue,
+            },
+            _ => FileKind::Special,
+        };
+        each(Listed { name: name.to_vec(), ino: entry.ino(), kind });
+    }
+    Ok(())
+}
