@@ -1,0 +1,148 @@
+//! Makes the box's own git directory from the host's, in milliseconds and without running git.
+//!
+//! [`build`] reads the host's git directory by descriptor, through no symbolic link, and writes a plain one into an empty
+//! folder: `HEAD`, refs, index, hooks, excludes and a neutral configuration. Objects are not copied; the box borrows them
+//! through `objects/info/alternates`. Whatever the host's layout is (main, linked worktree, submodule), the box's is
+//! always a plain one. [`nested`] does the same for repositories found further down in the tree.
+//!
+//! It does not know where the result will be mounted, nor what the work tree holds.
+
+mod config;
+mod error;
+mod extras;
+mod nested;
+mod refs;
+mod settings;
+mod tracked;
+
+pub use config::Config;
+pub use error::DoorError;
+pub use nested::{Nested, NestedAsk, nested, parse_gitdir_file};
+pub use refs::{Head, Refs, parse_loose, parse_packed};
+
+use crate::names::HashKind;
+use crate::place::{self, Dest};
+use pinfold_plan::{GitFacts, GitLayout, Identity};
+use pinfold_policy::{PathPolicy, RelPath, RelPathBuf};
+use settings::{RefStorage, Settings};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// The host's git directory, opened.
+#[derive(Debug)]
+pub struct HostGit {
+    git_dir: OwnedFd,
+    common_dir: OwnedFd,
+    linked: bool,
+}
+
+impl HostGit {
+    /// Opens the folders that the survey found.
+    pub fn open(facts: &GitFacts) -> Result<Self, DoorError> {
+        let open = |path: &Path| place::open_folder(path).map_err(DoorError::read(path.as_os_str().as_encoded_bytes()));
+        let git_dir = open(facts.git_dir.as_path())?;
+        let common_dir = open(facts.common_dir.as_path())?;
+        Ok(HostGit { git_dir, common_dir, linked: facts.layout == GitLayout::Linked })
+    }
+
+    /// From folders that are open already. `linked`: they belong to a linked worktree and differ.
+    pub fn from_folders(git_dir: OwnedFd, common_dir: OwnedFd, linked: bool) -> Self {
+        HostGit { git_dir, common_dir, linked }
+    }
+
+    /// Holds `HEAD` and `index`.
+    pub fn git_dir(&self) -> BorrowedFd<'_> {
+        self.git_dir.as_fd()
+    }
+
+    /// Holds refs, configuration and objects.
+    pub fn common_dir(&self) -> BorrowedFd<'_> {
+        self.common_dir.as_fd()
+    }
+}
+
+/// What the box is to get.
+pub struct DoorAsk<'a> {
+    /// The lines of `objects/info/alternates`: absolute paths in the box, or paths relative to the box's `objects`.
+    pub alternates: Vec<Vec<u8>>,
+    pub identity: Option<&'a Identity>,
+    pub policy: &'a PathPolicy,
+    /// Where this repository stands in the workspace; the policy speaks of workspace paths.
+    pub prefix: RelPath<'a>,
+    /// The top of this repository's work tree on the host, to recognise absolute paths into it.
+    pub root: Option<&'a Path>,
+    /// From the owner of a host file to the owner that the box sees.
+    pub present_ids: &'a (dyn Fn(u32, u32) -> (u32, u32) + Sync),
+    /// User and group of everything made, when it is not to be the caller.
+    pub owner: Option<(u32, u32)>,
+    /// Lines for `info/exclude`, so that secret files which the box makes are never added.
+    pub excludes: &'a [u8],
+    /// Whether the person's hooks are copied.
+    pub hooks: bool,
+}
+
+impl fmt::Debug for DoorAsk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DoorAsk")
+            .field("alternates", &self.alternates)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was made, and what a person may want to know of it.
+#[derive(Debug)]
+pub struct DoorReport {
+    /// The first thousand tracked paths that are masked, relative to the repository.
+    pub tracked_masked: Vec<RelPathBuf>,
+    pub tracked_masked_total: usize,
+    pub head: Head,
+    pub hash: HashKind,
+    /// In plain words: what was left out and why.
+    pub notes: Vec<String>,
+}
+
+/// Fills the empty folder `dest` with a git directory for the box.
+pub fn build(host: &HostGit, dest: BorrowedFd<'_>, ask: &DoorAsk<'_>) -> Result<DoorReport, DoorError> {
+    let dest = Dest::new(dest, ask.owner);
+    let mut notes = Vec::new();
+    let settings = Settings::read(host.git_dir(), host.common_dir(), &mut notes)?;
+    let refs = read_refs(host, &settings, &mut notes)?;
+    let head = refs::head(host.git_dir(), &refs, settings.hash)?;
+
+    for folder in [&b"info"[..], b"objects", b"objects/info", b"objects/pack"] {
+        dest.folder(folder).map_err(DoorError::write(folder))?;
+    }
+    let alternates: Vec<u8> = ask.alternates.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
+    dest.file(b"objects/info/alternates", 0o644, &alternates).map_err(DoorError::write("objects/info/alternates"))?;
+
+    let tracked = tracked::copy_index(host, dest, ask, settings.hash)?;
+    tracked::write_sparse(host, dest, settings.host_is_sparse(), &tracked)?;
+    extras::shallow(host, dest)?;
+    extras::info(host, dest, ask, &mut notes)?;
+    extras::state(host, dest, &mut notes)?;
+    extras::logs(host, dest, &head, &mut notes)?;
+    let hooks_path = extras::hooks(host, dest, ask, &settings.config, &mut notes)?;
+    let config = settings.neutral(ask.identity, tracked.total > 0, hooks_path.as_deref());
+    dest.file(b"config", 0o644, &config).map_err(DoorError::write("config"))?;
+    refs::write(dest, &refs, &head)?;
+
+    Ok(DoorReport {
+        tracked_masked: tracked.masked,
+        tracked_masked_total: tracked.total,
+        head,
+        hash: settings.hash,
+        notes,
+    })
+}
+
+fn read_refs(host: &HostGit, settings: &Settings, notes: &mut Vec<String>) -> Result<Refs, DoorError> {
+    match settings.ref_storage {
+        RefStorage::Files => refs::read(host.git_dir(), host.common_dir(), host.linked, settings.hash, notes),
+        RefStorage::Reftable => Err(DoorError::Unsupported {
+            feature: "the reftable ref format".into(),
+            hint: "`git refs migrate --ref-format=files` changes it, or open the folder with --here to do without git",
+        }),
+    }
+}

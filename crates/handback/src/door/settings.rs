@@ -1,0 +1,342 @@
+//! From the host's git configuration to the box's: neutral, and written fresh.
+//!
+//! What decides how bytes in the work tree compare with bytes in the index is carried over, as plain booleans and words
+//! from a table; else `git status` in the box would differ from the host's. What names a program, a file, a credential or
+//! a place to push to is not.
+
+use super::config::{Config, Item, Writer};
+use super::error::{DoorError, printable};
+use crate::names::HashKind;
+use pinfold_plan::Identity;
+use std::os::fd::BorrowedFd;
+
+/// What the host's configuration says of the repository's format, and everything else for later questions.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub config: Config,
+    pub hash: HashKind,
+    pub ref_storage: RefStorage,
+    promisor: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefStorage {
+    Files,
+    Reftable,
+}
+
+/// Extensions that change nothing for a reader of what we copy.
+const HARMLESS_EXTENSIONS: [&str; 4] = ["noop", "noop-v1", "preciousobjects", "relativeworktrees"];
+
+enum Kind {
+    Truth,
+    /// One of these words, or a boolean.
+    Word(&'static [&'static str]),
+    Number,
+}
+
+/// `section`, `name` as git documents it, what its value may be.
+const CARRIED: [(&str, &str, Kind); 22] = [
+    ("core", "fileMode", Kind::Truth),
+    ("core", "symlinks", Kind::Truth),
+    ("core", "ignoreCase", Kind::Truth),
+    ("core", "precomposeUnicode", Kind::Truth),
+    ("core", "protectNTFS", Kind::Truth),
+    ("core", "protectHFS", Kind::Truth),
+    ("core", "trustctime", Kind::Truth),
+    ("core", "checkStat", Kind::Word(&["default", "minimal"])),
+    ("core", "autocrlf", Kind::Word(&["input"])),
+    ("core", "eol", Kind::Word(&["lf", "crlf", "native"])),
+    ("core", "safecrlf", Kind::Word(&["warn"])),
+    ("core", "bigFileThreshold", Kind::Number),
+    ("core", "quotePath", Kind::Truth),
+    ("index", "version", Kind::Number),
+    ("index", "skipHash", Kind::Truth),
+    ("pull", "rebase", Kind::Word(&["merges", "interactive"])),
+    ("pull", "ff", Kind::Word(&["only"])),
+    ("merge", "ff", Kind::Word(&["only"])),
+    ("merge", "conflictStyle", Kind::Word(&["merge", "diff3", "zdiff3"])),
+    ("rebase", "autoSquash", Kind::Truth),
+    ("diff", "algorithm", Kind::Word(&["default", "myers", "minimal", "patience", "histogram"])),
+    ("commit", "verbose", Kind::Truth),
+];
+
+impl Settings {
+    pub(super) fn read(
+        git_dir: BorrowedFd<'_>,
+        common_dir: BorrowedFd<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, DoorError> {
+        let mut config = Config::default();
+        config.add_file(common_dir, b"config", notes).map_err(DoorError::read("config"))?;
+        if config.truth("extensions", "worktreeconfig") == Some(true) {
+            config.add_file(git_dir, b"config.worktree", notes).map_err(DoorError::read("config.worktree"))?;
+        }
+        if config.items.iter().any(|i| i.section == "include" || i.section == "includeif") {
+            notes.push("the repository's configuration includes other files; the box does without them".into());
+        }
+        let mut settings = Settings { config, hash: HashKind::Sha1, ref_storage: RefStorage::Files, promisor: None };
+        settings.extensions()?;
+        Ok(settings)
+    }
+
+    fn extensions(&mut self) -> Result<(), DoorError> {
+        let version = self.config.text("core", "repositoryformatversion").unwrap_or("0");
+        if !matches!(version, "0" | "1") {
+            return Err(unsupported(format!("repository format {}", printable(version.as_bytes()))));
+        }
+        // In format 0 git heeds only a few historical extensions.
+        let all = version == "1";
+        for item in self.config.items.iter().filter(|i| i.section == "extensions" && i.subsection.is_none()) {
+            let value = item.value.as_deref().unwrap_or(b"true").to_ascii_lowercase();
+            match (item.name.as_str(), value.as_slice()) {
+                ("partialclone", _) => self.promisor = item.value.clone(),
+                ("worktreeconfig", _) => {}
+                _ if !all || HARMLESS_EXTENSIONS.contains(&item.name.as_str()) => {}
+                ("objectformat", b"sha1") => self.hash = HashKind::Sha1,
+                ("objectformat", b"sha256") => self.hash = HashKind::Sha256,
+                ("refstorage", b"files") => self.ref_storage = RefStorage::Files,
+                ("refstorage", b"reftable") => self.ref_storage = RefStorage::Reftable,
+                (name, value) => {
+                    return Err(unsupported(format!("the extension {name}={}", printable(value))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the host itself checks out only a part.
+    pub(super) fn host_is_sparse(&self) -> bool {
+        self.config.truth("core", "sparsecheckout") == Some(true)
+    }
+
+    /// The configuration file of the box. `masked`: some tracked paths are marked as not checked out.
+    pub(super) fn neutral(&self, identity: Option<&Identity>, masked: bool, hooks_path: Option<&[u8]>) -> Vec<u8> {
+        let mut out = Writer::default();
+        self.core(&mut out, masked, hooks_path);
+        for section in ["index", "pull", "merge", "rebase", "diff", "commit"] {
+            let mut opened = false;
+            self.carried(&mut out, section, &mut opened);
+        }
+        out.section("gc");
+        out.value("auto", "0");
+        out.section("maintenance");
+        out.value("auto", "false");
+        self.user(&mut out, identity);
+        self.remotes(&mut out);
+        self.branches(&mut out);
+        self.submodules(&mut out);
+        self.filters(&mut out);
+        out.into_bytes()
+    }
+
+    fn core(&self, out: &mut Writer, masked: bool, hooks_path: Option<&[u8]>) {
+        let extended = self.hash == HashKind::Sha256 || self.promisor.is_some();
+        let mut opened = false;
+        self.carried(out, "core", &mut opened);
+        if !opened {
+            out.section("core");
+        }
+        out.value("repositoryformatversion", if extended { "1" } else { "0" });
+        out.value("bare", "false");
+        out.value("logallrefupdates", "true");
+        out.value("fsmonitor", "false");
+        out.value("untrackedCache", "false");
+        out.value("splitIndex", "false");
+        if let Some(path) = hooks_path {
+            out.value("hooksPath", path);
+        }
+        if masked || self.host_is_sparse() {
+            let cone = !masked && self.config.truth("core", "sparsecheckoutcone") == Some(true);
+            out.value("sparseCheckout", "true");
+            out.value("sparseCheckoutCone", if cone { "true" } else { "false" });
+        }
+        if masked {
+            // Without it git takes the bit back as soon as it sees that the file is there.
+            out.section("sparse");
+            out.value("expectFilesOutsideOfPatterns", "true");
+        } else if self.host_is_sparse() && self.config.truth("index", "sparse") == Some(true) {
+            out.section("index");
+            out.value("sparse", "true");
+        }
+        if extended {
+            out.section("extensions");
+            if self.hash == HashKind::Sha256 {
+                out.value("objectFormat", "sha256");
+            }
+            if let Some(remote) = &self.promisor {
+                out.value("partialClone", remote);
+            }
+        }
+    }
+
+    fn carried(&self, out: &mut Writer, section: &str, opened: &mut bool) {
+        for (_, name, kind) in CARRIED.iter().filter(|(s, ..)| *s == section) {
+            let Some(item) = self.config.get(section, &name.to_ascii_lowercase()) else { continue };
+            let Some(value) = carried_value(item, kind) else { continue };
+            if !*opened {
+                out.section(section);
+                *opened = true;
+            }
+            out.value(name, value);
+        }
+    }
+
+    /// The repository's own identity goes before the person's global one, as in git.
+    fn user(&self, out: &mut Writer, identity: Option<&Identity>) {
+        let name = self.config.text("user", "name").or(identity.map(|i| i.name.as_str()));
+        let email = self.config.text("user", "email").or(identity.map(|i| i.email.as_str()));
+        if name.is_none() && email.is_none() {
+            return;
+        }
+        out.section("user");
+        for (key, value) in [("name", name), ("email", email)] {
+            if let Some(value) = value {
+                out.value(key, value);
+            }
+        }
+    }
+
+    fn remotes(&self, out: &mut Writer) {
+        for remote in self.config.subsections("remote") {
+            if !out.subsection("remote", remote) {
+                continue;
+            }
+            let url = self.config.all("remote", remote, "url").find_map(|i| i.value.as_deref());
+            // A remote without an address would be taken for a path of that name.
+            let url = url.and_then(without_credentials).unwrap_or_else(|| NOWHERE.to_vec());
+            out.value("url", url);
+            out.value("pushurl", NOWHERE);
+            for fetch in self.config.all("remote", remote, "fetch").filter_map(|i| i.value.as_deref()) {
+                out.value("fetch", fetch);
+            }
+            if self.config.all("remote", remote, "promisor").last().and_then(Item::truth) == Some(true) {
+                out.value("promisor", "true");
+            }
+        }
+    }
+
+    fn branches(&self, out: &mut Writer) {
+        for branch in self.config.subsections("branch") {
+            let wanted = ["remote", "merge", "rebase"];
+            if !wanted.iter().any(|name| self.config.all("branch", branch, name).next().is_some()) {
+                continue;
+            }
+            if !out.subsection("branch", branch) {
+                continue;
+            }
+            for name in wanted {
+                for value in self.config.all("branch", branch, name).filter_map(|i| i.value.as_deref()) {
+                    out.value(name, value);
+                }
+            }
+        }
+    }
+
+    fn submodules(&self, out: &mut Writer) {
+        for module in self.config.subsections("submodule") {
+            let url = self.config.all("submodule", module, "url").find_map(|i| i.value.as_deref());
+            let active = self.config.all("submodule", module, "active").last().and_then(Item::truth);
+            if (url.is_none() && active.is_none()) || !out.subsection("submodule", module) {
+                continue;
+            }
+            if let Some(url) = url {
+                out.value("url", without_credentials(url).unwrap_or_else(|| NOWHERE.to_vec()));
+            }
+            if let Some(active) = active {
+                out.value("active", if active { "true" } else { "false" });
+            }
+        }
+    }
+
+    /// A filter is a program, so the host's are not taken over. Git LFS is known and harmless without its downloads. Any
+    /// other that the host *requires* fails here: encrypting filters would otherwise let plain text into a commit.
+    fn filters(&self, out: &mut Writer) {
+        for filter in self.config.subsections("filter") {
+            if filter == b"lfs" {
+                if out.subsection("filter", filter) {
+                    out.value("clean", "git-lfs clean -- %f");
+                    out.value("smudge", "git-lfs smudge --skip -- %f");
+                    out.value("required", "false");
+                }
+                continue;
+            }
+            let required = self.config.all("filter", filter, "required").last().and_then(Item::truth) == Some(true);
+            if required && out.subsection("filter", filter) {
+                out.value("clean", "false");
+                out.value("smudge", "false");
+                out.value("required", "true");
+            }
+        }
+    }
+}
+
+/// An address for which git has no transport. Pushing fails at once, with this text in the message.
+const NOWHERE: &[u8] = b"pinfold-brings-commits-out://by-itself";
+
+fn unsupported(feature: String) -> DoorError {
+    DoorError::Unsupported { feature, hint: "open the folder with --here to do without git" }
+}
+
+fn carried_value(item: &Item, kind: &Kind) -> Option<String> {
+    let boolean = || item.truth().map(|t| t.to_string());
+    let text = || std::str::from_utf8(item.value.as_deref()?).ok().map(str::to_ascii_lowercase);
+    match kind {
+        Kind::Truth => boolean(),
+        Kind::Word(words) => boolean().or_else(|| text().filter(|t| words.contains(&t.as_str()))),
+        Kind::Number => text().filter(|t| {
+            let digits = t.strip_suffix(['k', 'm', 'g']).unwrap_or(t);
+            !digits.is_empty() && digits.len() < 10 && digits.bytes().all(|b| b.is_ascii_digit())
+        }),
+    }
+}
+
+/// A remote's address without user names that may be tokens, passwords, queries and fragments. `None` for addresses that
+/// name a helper program.
+fn without_credentials(url: &[u8]) -> Option<Vec<u8>> {
+    let find = |needle: &[u8]| url.windows(needle.len()).position(|w| w == needle);
+    let Some(scheme_end) = find(b"://") else {
+        // `helper::address`
+        return (find(b"::").is_none() || url.first() == Some(&b'[')).then(|| url.to_vec());
+    };
+    let (scheme, rest) = (&url[..scheme_end], &url[scheme_end + 3..]);
+    if scheme.contains(&b':') {
+        return None;
+    }
+    let host_end = rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(host_end);
+    let path = &path[..path.iter().position(|b| b"?#".contains(b)).unwrap_or(path.len())];
+    let (user, host) = match authority.iter().rposition(|&b| b == b'@') {
+        Some(at) => (&authority[..at], &authority[at + 1..]),
+        None => (&b""[..], authority),
+    };
+    // For ssh the user is an account, `git` in most cases, and the address is wrong without it.
+    let user = user.split(|&b| b == b':').next().filter(|u| scheme.ends_with(b"ssh") && !u.is_empty());
+    let user = user.map(|u| [u, b"@"].concat()).unwrap_or_default();
+    Some([scheme, b"://", &user, host, path].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lose_their_credentials() {
+        let cases = [
+            ("https://tok@github.com/a/b.git", Some("https://github.com/a/b.git")),
+            ("https://u:p@h:8443/a?access_token=x#y", Some("https://h:8443/a")),
+            ("https://u:p%40@x@h/a", Some("https://h/a")),
+            ("https://h?token=x", Some("https://h")),
+            ("ssh://git:pw@h:22/a", Some("ssh://git@h:22/a")),
+            ("git@github.com:a/b.git", Some("git@github.com:a/b.git")),
+            ("../sibling", Some("../sibling")),
+            ("file:///srv/x", Some("file:///srv/x")),
+            ("ext::sh -c evil", None),
+            ("ext::https://tok@h/", None),
+        ];
+        for (url, want) in cases {
+            let got = without_credentials(url.as_bytes()).map(|u| String::from_utf8(u).unwrap());
+            assert_eq!(got.as_deref(), want, "{url}");
+        }
+    }
+}
