@@ -28,10 +28,8 @@ fn main() {
     assert_eq!(dashes, "--");
     let fuse = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).expect("/dev/fuse");
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let options = format!(
-        "fd={},rootmode=40000,user_id={uid},group_id={gid},allow_other,default_permissions",
-        fuse.as_raw_fd()
-    );
+    let options =
+        format!("fd={},rootmode=40000,user_id={uid},group_id={gid},allow_other,default_permissions", fuse.as_raw_fd());
     let options = std::ffi::CString::new(options).expect("no NUL");
     let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
     let view = View::new(Parts {
@@ -48,6 +46,7 @@ fn main() {
             }
         }),
         folder_fds: 4096,
+        canary: None,
     })
     .expect("a view");
     rustix::process::umask(Mode::empty());

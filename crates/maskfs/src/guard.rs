@@ -113,7 +113,8 @@ impl Index {
         old.masked.iter().for_each(|inode| self.uncount(*inode));
         let mut folder = Folder { handle: handle.clone(), ..Folder::default() };
         let mut below = Vec::new();
-        let folder_masked = !path.as_path().is_root() && policy.decide(path.as_path(), Kind::Folder).verdict == Verdict::Mask;
+        let folder_masked =
+            !path.as_path().is_root() && policy.decide(path.as_path(), Kind::Folder).verdict == Verdict::Mask;
         let listed = for_each_name(fd.as_fd(), |entry| {
             let Ok(at) = path.as_path().join(&entry.name) else { return };
             match entry.kind {

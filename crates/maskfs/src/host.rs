@@ -101,7 +101,8 @@ impl HostRoot {
             rest => rest.strip_prefix(b"/")?,
         };
         let path = RelPath::new(rest).ok()?.to_owned();
-        let undeleted = rest.strip_suffix(b" (deleted)").and_then(|bare| RelPath::new(bare).ok()).map(RelPath::to_owned);
+        let undeleted =
+            rest.strip_suffix(b" (deleted)").and_then(|bare| RelPath::new(bare).ok()).map(RelPath::to_owned);
         Some(Whereabouts::Inside { path, undeleted })
     }
 

@@ -18,4 +18,4 @@ pub mod view;
 
 pub use host::FileKind;
 pub use serve::Server;
-pub use view::{Admitted, Event, GitDoor, Owners, Parts, View};
+pub use view::{Admitted, Canary, Event, GitDoor, Owners, Parts, View};

@@ -104,7 +104,6 @@ impl Node {
         handles.retain(|handle| handle.strong_count() > 0);
         handles.push(Arc::downgrade(fd));
     }
-
 }
 
 impl Nodes {

@@ -118,6 +118,11 @@ impl Building<'_> {
         self.fd.as_fd()
     }
 
+    /// Keeps it out of the view for good.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Puts the finished folder where the view will find it. A folder that is never finished goes with the run.
     pub fn finish(self, into: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         rustix::fs::renameat(self.base, self.name.as_str(), into, name)

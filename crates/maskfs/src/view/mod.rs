@@ -22,6 +22,7 @@ use crate::nodes::Nodes;
 use crate::store::Store;
 use pinfold_policy::{PathPolicy, RelPath, RelPathBuf};
 use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
@@ -31,7 +32,8 @@ use std::sync::{Arc, Mutex, RwLock};
 pub trait GitDoor: Send + Sync {
     /// Fills `dest`, an empty private folder, with a neutral repository that stands for the `.git` in `worktree`, whose
     /// path in the workspace is `at`. `Ok(None)`: what stands there is no repository.
-    fn admit(&self, worktree: BorrowedFd<'_>, at: RelPath<'_>, dest: BorrowedFd<'_>) -> Result<Option<Admitted>, Errno>;
+    fn admit(&self, worktree: BorrowedFd<'_>, at: RelPath<'_>, dest: BorrowedFd<'_>)
+    -> Result<Option<Admitted>, Errno>;
 }
 
 /// A private `.git` was made.
@@ -94,6 +96,16 @@ pub struct Parts {
     pub on_event: Box<dyn Fn(Event) + Send + Sync>,
     /// How many folders may keep a descriptor.
     pub folder_fds: usize,
+    /// A masked name in the root, and the planted bytes that stand for a secret of the host under it. The box's start
+    /// reads it as a probe; it must come out empty.
+    pub canary: Option<Canary>,
+}
+
+/// See [`Parts::canary`].
+#[derive(Debug, Clone)]
+pub struct Canary {
+    pub name: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 pub struct View {
@@ -107,6 +119,8 @@ pub struct View {
     /// Private `.git` folders with the objects they borrow.
     doors: RwLock<HashMap<Identity, Arc<OwnedFd>>>,
     guard: LinkGuard,
+    /// The canary's name and the folder of the store that holds its file.
+    canary: Option<(Vec<u8>, Arc<OwnedFd>)>,
     /// Held while a private `.git` is made; lists those that could not be.
     admissions: Mutex<HashSet<(Identity, Vec<u8>)>>,
     on_event: Box<dyn Fn(Event) + Send + Sync>,
@@ -124,6 +138,15 @@ impl std::fmt::Debug for View {
     }
 }
 
+/// Writes the canary into a folder of the store that no folder of the tree owns.
+fn plant(store: &Store, canary: &Canary) -> Result<Arc<OwnedFd>, Errno> {
+    let building = store.begin()?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    let file = crate::host::open_child(building.fd(), &canary.name, flags, Mode::RUSR)?;
+    rustix::io::write(&file, &canary.bytes)?;
+    Ok(Arc::new(building.into_fd()))
+}
+
 /// Reports of one run; more would only be the same attack again.
 const MAX_REPORTED: usize = 10_000;
 
@@ -132,13 +155,17 @@ impl View {
         let host = HostRoot::new(parts.root)?;
         let root = identity(&stat_fd(host.fd())?);
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let store = Store::new(parts.store);
+        let canary =
+            parts.canary.map(|canary| Ok::<_, Errno>((canary.name.clone(), plant(&store, &canary)?))).transpose()?;
         Ok(View {
+            canary,
             guard: LinkGuard::new(),
             admissions: Mutex::default(),
             nodes: Nodes::new(root, parts.folder_fds),
             host,
             policy: parts.policy,
-            store: Store::new(parts.store),
+            store,
             owners: parts.owners,
             git_mount: parts.git_mount,
             door: parts.door,

@@ -77,13 +77,7 @@ impl View {
         self.nodes.get(id).ok_or(Errno::STALE)
     }
 
-    pub(super) fn found(
-        &self,
-        parent: &Arc<Node>,
-        folder: &Folder,
-        name: &[u8],
-        child: Child,
-    ) -> Result<Found, Errno> {
+    pub(super) fn found(&self, parent: &Arc<Node>, folder: &Folder, name: &[u8], child: Child) -> Result<Found, Errno> {
         let link = Link { parent: parent.clone(), name: name.to_vec() };
         let place = Self::child_place(&child);
         match child {

@@ -4,7 +4,9 @@
 //! that the host moved under a masked name is masked with the very next call.
 
 use super::{DOOR_NAME, Event, View};
-use crate::host::{self, FileKind, Identity, PATH_FLAGS, Whereabouts, identity, kind_of, open_child, stat_child, stat_fd};
+use crate::host::{
+    self, FileKind, Identity, PATH_FLAGS, Whereabouts, identity, kind_of, open_child, stat_child, stat_fd,
+};
 use crate::nodes::{Key, Node, Place};
 use pinfold_policy::{Kind, RelPath, RelPathBuf, Verdict};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,12 +27,22 @@ pub(super) enum Folder {
 pub(super) enum Child {
     Absent,
     /// The host's object, under a verdict that shows it.
-    Host { stat: Statx, verdict: Verdict },
+    Host {
+        stat: Statx,
+        verdict: Verdict,
+    },
     /// In the private store, below this folder of it.
-    Private { dir: Arc<OwnedFd>, stat: Statx },
+    Private {
+        dir: Arc<OwnedFd>,
+        stat: Statx,
+    },
     /// A masked name that exists on the host.
-    Decoy { folder: bool },
-    Door { stat: Statx },
+    Decoy {
+        folder: bool,
+    },
+    Door {
+        stat: Statx,
+    },
     GitMount,
 }
 
@@ -125,6 +137,10 @@ impl View {
         let place = node.place();
         let parent_place = link.parent.place();
         let fd = match (place, parent_place) {
+            (Place::Private, Place::Host) if self.canary.as_ref().is_some_and(|canary| canary.0 == link.name) => {
+                let dir = &self.canary.as_ref().expect("just seen").1;
+                open_child(dir.as_fd(), &link.name, PATH_FLAGS, Mode::empty())?
+            }
             (Place::Private, Place::Host) => {
                 let Key::Real(parent) = link.parent.key() else { return Err(Errno::STALE) };
                 let folder = self.store.folder(&parent).ok_or(Errno::STALE)?;
@@ -151,7 +167,9 @@ impl View {
     pub(super) fn child(&self, folder: &Folder, name: &[u8]) -> Result<Child, Errno> {
         match folder {
             Folder::Private { fd, id } => {
-                if name == DOOR_NAME && let Some(door) = self.doors.read().unwrap().get(id) {
+                if name == DOOR_NAME
+                    && let Some(door) = self.doors.read().unwrap().get(id)
+                {
                     return Ok(Child::Door { stat: stat_fd(door.as_fd())? });
                 }
                 match stat_child(fd.as_fd(), name) {
@@ -173,6 +191,12 @@ impl View {
     fn host_child(&self, fd: &Arc<OwnedFd>, path: &RelPathBuf, id: &Identity, name: &[u8]) -> Result<Child, Errno> {
         if self.git_mount && path.as_path().is_root() && name == b".git" {
             return Ok(Child::GitMount);
+        }
+        if let Some((canary, dir)) = &self.canary
+            && path.as_path().is_root()
+            && name == canary
+        {
+            return self.canary_child(path, name, dir);
         }
         if let Some(private) = self.private_child(fd, id, name)? {
             return Ok(private);
@@ -199,6 +223,15 @@ impl View {
                 Ok(Child::Host { stat, verdict })
             }
         }
+    }
+
+    /// The planted secret goes the way of a host's: if the policy does not mask it, the probe reads its bytes.
+    fn canary_child(&self, path: &RelPathBuf, name: &[u8], dir: &Arc<OwnedFd>) -> Result<Child, Errno> {
+        let at = path.as_path().join(name).map_err(|_| Errno::INVAL)?;
+        if self.verdict(&at, Kind::File) == Verdict::Mask {
+            return Ok(Child::Decoy { folder: false });
+        }
+        Ok(Child::Private { dir: dir.clone(), stat: stat_child(dir.as_fd(), name)? })
     }
 
     fn private_child(&self, fd: &Arc<OwnedFd>, id: &Identity, name: &[u8]) -> Result<Option<Child>, Errno> {
@@ -230,7 +263,8 @@ impl View {
             return Ok(Child::Absent);
         }
         let is_git = name.to_ascii_lowercase().ends_with(b".git");
-        let inherited = at.as_path().parent().is_some_and(|p| !p.is_root() && self.verdict_of_folder(p) == Verdict::Private);
+        let inherited =
+            at.as_path().parent().is_some_and(|p| !p.is_root() && self.verdict_of_folder(p) == Verdict::Private);
         if is_git && !inherited && kind_of(&stat) != FileKind::Symlink {
             if let Some(dir) = self.admit_git(fd, at, id, name)? {
                 let stat = stat_child(dir.as_fd(), name)?;
