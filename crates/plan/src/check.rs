@@ -261,7 +261,7 @@ const NEVER_NAMED: &[&str] = &[
 fn bind_sources(on: &Sight<'_>, wrong: &mut dyn FnMut(String)) {
     let facts = on.facts;
     let known: Vec<&Entry> = facts.system.iter().chain(facts.toolchains.iter().map(|tool| &tool.entry)).collect();
-    for step in &on.plan.steps {
+    for (n, step) in on.plan.steps.iter().enumerate() {
         let Step::Bind { from, seen, .. } = step else { continue };
         let path = from.as_path();
         if !known.iter().any(|entry| entry.path == *from && entry.seen == *seen) {
@@ -284,7 +284,7 @@ fn bind_sources(on: &Sight<'_>, wrong: &mut dyn FnMut(String)) {
             if path.starts_with(own) {
                 wrong(format!("{from} lies in {}", own.display()));
             }
-            if own.starts_with(path) && !covered(on.plan, own) {
+            if own.starts_with(path) && !covered(&on.plan.steps[n..], path, own) {
                 wrong(format!("{from} holds {} and nothing stands over it", own.display()));
             }
         }
@@ -299,9 +299,10 @@ fn private_places(facts: &HostFacts) -> Vec<&Path> {
     [repository.root.as_path(), facts.state_dir.as_path(), facts.data_dir.as_path()].into_iter().chain(git).collect()
 }
 
-fn covered(plan: &Plan, path: &Path) -> bool {
-    plan.steps.iter().any(|step| match step {
-        Step::Tmpfs { at, .. } | Step::Home { at } => path.starts_with(at.as_path()),
+/// Whether something of the box's own is put over a place in a bound tree, after that tree.
+fn covered(later: &[Step], tree: &Path, place: &Path) -> bool {
+    later.iter().any(|step| match step {
+        Step::Tmpfs { at, .. } | Step::Home { at } => place.starts_with(at.as_path()) && at.as_path().starts_with(tree),
         _ => false,
     })
 }

@@ -33,7 +33,7 @@ pub enum PlanError {
     CannotKeep { accept: &'static str, what: &'static str },
     #[error("the {what} is too large: {size} bytes, the limit is {limit}")]
     TooLarge { what: &'static str, size: u64, limit: u64 },
-    #[error("{what} of {size} bytes is too small to start anything; the least is {least}")]
+    #[error("{what} of {size} is too small to start anything; the least is {least}")]
     TooSmall { what: &'static str, size: u64, least: u64 },
 }
 
@@ -104,7 +104,7 @@ pub fn plan(request: &Request, facts: &HostFacts) -> Result<Plan, PlanError> {
 
     draft.push(Step::Seal);
     narrow(&mut draft, facts, &limits);
-    for probe in probes(facts) {
+    for probe in probes(&draft, facts) {
         draft.push(Step::Probe(probe));
     }
     draft.push(Step::Exec(exec));
@@ -239,15 +239,17 @@ fn landlock(facts: &HostFacts) -> Step {
 }
 
 /// What must fail in the finished box, or the command does not start.
-fn probes(facts: &HostFacts) -> Vec<Probe> {
+fn probes(draft: &Draft, facts: &HostFacts) -> Vec<Probe> {
     let absent = |path: PathBuf| Probe::HostPathAbsent { path: BoxPath::new(path) };
     let refused = |name: &str| Probe::SyscallRefused { name: name.into() };
-    let mut probes = vec![Probe::CanaryMask, absent("/etc/shadow".into()), absent("/var/lib".into())];
-    // Below the home a former box could have made a folder of that name; then the probe would refuse for ever.
+    let mut probes = vec![Probe::CanaryMask, absent("/etc/shadow".into())];
+    // Whatever the box could have made itself says nothing by its absence, and would refuse for ever by its presence.
     let (root, home) = (facts.repository.root.as_path(), facts.caller.home.as_path());
-    let visible = |path: &std::path::Path| facts.system.iter().any(|entry| path.starts_with(entry.path.as_path()));
-    if !root.starts_with(home) && !root.starts_with("/tmp") && !root.starts_with("/workspace") && !visible(root) {
-        probes.push(absent(root.to_path_buf()));
+    let makeable = [home, "/tmp".as_ref(), "/run".as_ref(), "/workspace".as_ref()];
+    for path in ["/var/lib".as_ref(), root] {
+        if !draft.stands_at_or_below(path) && !draft.shows(path) && !makeable.iter().any(|at| path.starts_with(at)) {
+            probes.push(absent(path.to_path_buf()));
+        }
     }
     probes.extend([refused("mount"), refused("unshare"), refused("keyctl"), refused("bpf"), refused("io_uring_setup")]);
     probes.extend([Probe::NoInheritedDescriptors, Probe::NoPrivileges]);

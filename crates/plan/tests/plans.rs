@@ -136,3 +136,18 @@ fn what_is_given_up_by_name_is_planned_without() {
     let plan = checked(&request, &facts);
     assert!(!plan.steps.iter().any(|step| matches!(step, Step::Landlock { .. })));
 }
+
+#[test]
+fn a_service_user_below_var_lib_can_start() {
+    let mut facts = facts();
+    facts.caller.home = HostPath::new("/var/lib/jenkins");
+    facts.toolchains.clear();
+    let plan = checked(&request(), &facts);
+    let probed = |path: &str| {
+        plan.steps
+            .iter()
+            .any(|step| matches!(step, Step::Probe(Probe::HostPathAbsent { path: at }) if at == &BoxPath::new(path)))
+    };
+    assert!(!probed("/var/lib"), "the box has /var/lib/jenkins");
+    assert!(probed("/etc/shadow") && probed("/home/ada/src/engine"));
+}

@@ -102,7 +102,7 @@ fn path(draft: &Draft, facts: &HostFacts) -> OsBytes {
             add(folder);
         }
     }
-    for folder in ALWAYS_IN_PATH.iter().map(PathBuf::from).filter(|folder| draft.reaches(folder)) {
+    for folder in ALWAYS_IN_PATH.iter().map(PathBuf::from).filter(|folder| draft.shows(folder)) {
         add(folder);
     }
     add(facts.caller.home.as_path().join(".local/bin"));

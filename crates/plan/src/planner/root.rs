@@ -37,6 +37,11 @@ impl Draft {
         self.shows(path) || self.steps.iter().any(by_link)
     }
 
+    /// Whether the box has something at this path or below it.
+    pub(super) fn stands_at_or_below(&self, path: &Path) -> bool {
+        self.made.iter().chain(&self.bound).any(|at| at.starts_with(path))
+    }
+
     /// The folder and those above it, each once.
     pub(super) fn folder(&mut self, at: &Path, mode: u32) {
         if at == Path::new("/") || self.made.contains(at) || self.shows(at) {
