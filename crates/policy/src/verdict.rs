@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What the box gets of a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What the box gets of a path, from the widest to the narrowest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The real file, live both ways.
@@ -34,8 +34,10 @@ pub enum RuleSource {
     Builtin,
     /// The user's configuration file, with the line of the rule (1-based).
     User { line: u32 },
-    /// The project's `pinfold.toml`, with the line of the rule (1-based).
+    /// The project's `pinfold.toml`, with the line of the rule (1-based). Such a rule can only narrow.
     Project { line: u32 },
+    /// The same file, when the person has trusted exactly this content of it.
+    Trusted { line: u32 },
     /// A flag of this command line.
     Flag,
 }
