@@ -370,7 +370,7 @@ impl View {
     }
 
     /// `ENOTEMPTY` while the box has private names in this folder of the host.
-    fn private_names_gone(&self, id: &crate::host::Identity) -> Result<(), Errno> {
+    pub(super) fn private_names_gone(&self, id: &crate::host::Identity) -> Result<(), Errno> {
         let Some(store) = self.store.folder(id) else { return Ok(()) };
         let mut any = false;
         super::read::for_each_name(store.as_fd(), |entry| {

@@ -84,7 +84,7 @@ impl View {
             Child::Absent => Err(Errno::NOENT),
             Child::Host { stat, .. } | Child::Door { stat } => {
                 let node = self.nodes.reach(Self::key_of(&stat), place, kind_of(&stat), link);
-                Ok(Found { node: node.id, attr: self.attr(&stat), stable: place == Place::Door })
+                Ok(Found { node: node.id, attr: self.host_attr(&stat), stable: false })
             }
             Child::Private { stat, .. } => {
                 let node = self.nodes.reach(Self::key_of(&stat), place, kind_of(&stat), link);
@@ -128,7 +128,7 @@ impl View {
         if node.place() == Place::Host && !self.still_shown(&node, fd.as_fd()) {
             return Err(Errno::STALE);
         }
-        Ok(self.attr(&stat))
+        Ok(if node.place() == Place::Host { self.host_attr(&stat) } else { self.attr(&stat) })
     }
 
     /// Whether a host object reached before is still one that the box may see.
@@ -354,6 +354,21 @@ impl View {
         }
         let fd = self.object_fd(&node)?;
         rustix::fs::fsync(self.host.reopen(fd.as_fd(), OFlags::RDONLY | OFlags::DIRECTORY)?)
+    }
+
+    /// Attributes of a host object. A folder in which the box made or removed private names is as new as these are,
+    /// though the host's folder itself has not changed.
+    pub(super) fn host_attr(&self, stat: &Statx) -> Attr {
+        let mut attr = self.attr(stat);
+        if kind_of(stat) == FileKind::Folder
+            && let Some(store) = self.store.folder(&identity(stat))
+            && let Ok(private) = stat_fd(store.as_fd())
+        {
+            let private = self.attr(&private);
+            attr.mtime = attr.mtime.max(private.mtime);
+            attr.ctime = attr.ctime.max(private.ctime);
+        }
+        attr
     }
 
     pub(super) fn attr(&self, stat: &Statx) -> Attr {

@@ -8,7 +8,7 @@ use super::change::copy_bytes;
 use super::read::for_each_name;
 use super::resolve::{Child, Folder};
 use super::{Event, View};
-use crate::host::{FileKind, PATH_FLAGS, kind_of, open_child};
+use crate::host::{FileKind, PATH_FLAGS, identity, kind_of, open_child};
 use crate::nodes::{Link, Node, Place};
 use pinfold_policy::{Kind, RelPathBuf, Verdict};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -115,6 +115,13 @@ impl View {
         {
             return Ok(());
         }
+        let emptied = match &over {
+            Child::Host { stat, .. } if kind_of(stat) == FileKind::Folder => Some(identity(stat)),
+            _ => None,
+        };
+        if let Some(id) = &emptied {
+            self.private_names_gone(id)?;
+        }
         let over_place = Self::child_place(&over);
         if let Child::Host { stat, .. } | Child::Private { stat, .. } = &over
             && over_place == target.1
@@ -131,6 +138,9 @@ impl View {
         }
         if source.place == Place::Private {
             self.after_private_removal(old.folder, old.name);
+        }
+        if let Some(id) = &emptied {
+            self.store.forget_folder(id);
         }
         Ok(())
     }
