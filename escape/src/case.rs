@@ -21,6 +21,9 @@ pub struct Case {
     pub promise: String,
     /// One line: what is tried.
     pub title: String,
+    /// Makes one case of each of these words, which stand for `@EACH@` in every script and sign.
+    #[serde(default)]
+    pub each: Vec<String>,
     /// Which callers it is tried as.
     #[serde(default = "both")]
     pub who: Vec<Who>,
@@ -43,9 +46,11 @@ pub struct Case {
     /// Host, each when the box has said `ready` once more; then the box goes on.
     #[serde(default)]
     pub host: Vec<String>,
-    /// A second box on the same repository, after the first has ended.
+    /// A second box, after the first has ended.
     #[serde(default)]
     pub again: String,
+    /// Where the second box is started, beside the repository; in the same one if not said.
+    pub again_in: Option<String>,
     /// Host, at the end. What it prints is held against `after_says` and `after_never`.
     #[serde(default)]
     pub after: String,
@@ -108,6 +113,12 @@ impl From<Who> for As {
 pub struct Class {
     /// What they have in common.
     pub about: String,
+    /// Comes before the set-up of each case.
+    #[serde(default)]
+    pub setup: String,
+    /// The last script of each case that has none.
+    #[serde(default)]
+    pub after: String,
     #[serde(rename = "case")]
     pub cases: Vec<Case>,
 }
@@ -144,6 +155,42 @@ impl Case {
     }
 }
 
+impl Class {
+    /// The cases, with what they have in common put into each, and one for each word of `each`.
+    fn spread(mut self) -> Class {
+        let cases = std::mem::take(&mut self.cases);
+        for mut case in cases {
+            case.setup = format!("{}\n{}", self.setup, case.setup).trim().to_owned();
+            if case.after.is_empty() {
+                case.after.clone_from(&self.after);
+            }
+            if case.each.is_empty() {
+                self.cases.push(case);
+            } else {
+                self.cases.extend(case.each.iter().map(|word| case.with(word)));
+            }
+        }
+        self
+    }
+}
+
+impl Case {
+    fn with(&self, word: &str) -> Case {
+        let mut case = self.clone();
+        let put = |text: &mut String| *text = text.replace("@EACH@", word);
+        case.id = format!("{}/{word}", case.id);
+        [&mut case.title, &mut case.setup, &mut case.wrap, &mut case.inside, &mut case.again, &mut case.after].into_iter().for_each(put);
+        for list in [&mut case.host, &mut case.says, &mut case.never, &mut case.after_says, &mut case.after_never] {
+            list.iter_mut().for_each(put);
+        }
+        for list in [&mut case.landed, &mut case.absent] {
+            list.iter_mut().for_each(put);
+        }
+        case.keep.iter_mut().flatten().for_each(put);
+        case
+    }
+}
+
 /// All classes in a directory, by file name, checked: ids are unique, baselines exist.
 pub fn load(dir: &Path) -> Result<Vec<(String, Class)>, String> {
     let mut classes = Vec::new();
@@ -154,7 +201,7 @@ pub fn load(dir: &Path) -> Result<Vec<(String, Class)>, String> {
             std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let class: Class = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        classes.push((name, class));
+        classes.push((name, class.spread()));
     }
     classes.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut seen = std::collections::BTreeSet::new();

@@ -57,10 +57,11 @@ pub fn run(case: &Case, launcher: &Launcher, who: As) -> Result<Trial, Missing> 
     let stage = Stage::new(case, launcher, &caller);
     let mut trial = Trial { findings: Vec::new(), broken: Vec::new(), transcript: String::new() };
     stage.host(&case.setup, &mut trial, "setup");
-    let before = Snapshot::take(stage.repo.path());
-    if trial.broken.is_empty() {
-        stage.attack(&case.inside, &case.host, 1, &mut trial);
+    if !trial.broken.is_empty() {
+        return Ok(trial);
     }
+    let before = Snapshot::take(stage.repo.path());
+    stage.attack(&case.inside, &case.host, 1, &mut trial);
     if trial.broken.is_empty() && !case.again.is_empty() {
         stage.attack(&case.again, &[], 2, &mut trial);
     }
@@ -119,7 +120,8 @@ impl<'a> Stage<'a> {
             return None;
         }
         let mut cmd = self.repo.command("sh");
-        cmd.args(["-c", script]).deadline(Duration::from_secs(self.case.time_limit));
+        let strict = if part == "setup" { "set -e\n" } else { "" };
+        cmd.args(["-c", &format!("{strict}{script}")]).deadline(Duration::from_secs(self.case.time_limit));
         self.names(&mut cmd);
         let out = cmd.run();
         trial.transcript.push_str(&format!("===== host: {part}\n{out}\n"));
@@ -147,10 +149,13 @@ impl<'a> Stage<'a> {
     /// The launcher with the attack. `wrap` runs in a shell that then becomes the launcher.
     fn launch(&self, script: &str, round: u32) -> Cmd {
         let script = format!("{}\n(\n{}\n)\necho @done\n", include_str!("prelude.sh"), self.placed(script, round));
-        let start = self.repo.path().join(&self.case.start_in);
-        let mut cmd = self.launcher.command(self.caller, self.repo.path(), ["sh", "-c", &script]);
+        let repo = match (&self.case.again_in, round) {
+            (Some(beside), 2) => self.caller.base().join(beside),
+            _ => self.repo.path().to_owned(),
+        };
+        let mut cmd = self.launcher.command(self.caller, &repo, ["sh", "-c", &script]);
         if !self.case.start_in.is_empty() && self.launcher.is_pinfold() {
-            cmd.cwd(&start);
+            cmd.cwd(repo.join(&self.case.start_in));
         }
         if !self.case.wrap.is_empty() {
             let forget = self.secrets.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
