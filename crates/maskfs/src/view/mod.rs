@@ -37,14 +37,15 @@ pub trait GitDoor: Send + Sync {
 }
 
 /// A private `.git` was made.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Admitted {
-    /// The host's objects, shown read-only inside the private `.git` under [`DOOR_NAME`].
-    pub objects: Option<OwnedFd>,
+    /// Folders of the host's objects, each shown read-only inside the private `.git` under its name. Names start with
+    /// [`DOOR_PREFIX`].
+    pub doors: Vec<(Vec<u8>, OwnedFd)>,
 }
 
-/// Where a private `.git` shows the objects it borrows.
-pub const DOOR_NAME: &[u8] = b"pinfold-objects";
+/// How the names begin under which a private `.git` shows the objects it borrows.
+pub const DOOR_PREFIX: &[u8] = b"pinfold-objects";
 
 /// Something worth a line in the run's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,8 +117,8 @@ pub struct View {
     owners: Owners,
     git_mount: bool,
     door: Box<dyn GitDoor>,
-    /// Private `.git` folders with the objects they borrow.
-    doors: RwLock<HashMap<Identity, Arc<OwnedFd>>>,
+    /// Private `.git` folders with the objects they borrow, by name.
+    doors: RwLock<HashMap<(Identity, Vec<u8>), Arc<OwnedFd>>>,
     guard: LinkGuard,
     /// The canary's name and the folder of the store that holds its file.
     canary: Option<(Vec<u8>, Arc<OwnedFd>)>,

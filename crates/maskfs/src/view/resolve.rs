@@ -3,7 +3,7 @@
 //! Every answer starts from where the folder stands at this moment (the kernel's own name for its descriptor), so a folder
 //! that the host moved under a masked name is masked with the very next call.
 
-use super::{DOOR_NAME, Event, View};
+use super::{DOOR_PREFIX, Event, View};
 use crate::host::{
     self, FileKind, Identity, PATH_FLAGS, Whereabouts, identity, kind_of, open_child, stat_child, stat_fd,
 };
@@ -148,7 +148,7 @@ impl View {
             }
             (Place::Door, Place::Private) => {
                 let Key::Real(parent) = link.parent.key() else { return Err(Errno::STALE) };
-                let door = self.doors.read().unwrap().get(&parent).cloned().ok_or(Errno::STALE)?;
+                let door = self.door_of(&parent, &link.name).ok_or(Errno::STALE)?;
                 rustix::fs::openat(&*door, c".", PATH_FLAGS, Mode::empty())?
             }
             (Place::Host | Place::Private | Place::Door, _) => {
@@ -167,9 +167,7 @@ impl View {
     pub(super) fn child(&self, folder: &Folder, name: &[u8]) -> Result<Child, Errno> {
         match folder {
             Folder::Private { fd, id } => {
-                if name == DOOR_NAME
-                    && let Some(door) = self.doors.read().unwrap().get(id)
-                {
+                if let Some(door) = self.door_of(id, name) {
                     return Ok(Child::Door { stat: stat_fd(door.as_fd())? });
                 }
                 match stat_child(fd.as_fd(), name) {
@@ -282,6 +280,13 @@ impl View {
         self.policy.decide(path, Kind::Folder).verdict
     }
 
+    fn door_of(&self, git: &Identity, name: &[u8]) -> Option<Arc<OwnedFd>> {
+        if !name.starts_with(DOOR_PREFIX) {
+            return None;
+        }
+        self.doors.read().unwrap().get(&(*git, name.to_vec())).cloned()
+    }
+
     /// Makes the private repository for a `.git` of the tree, once; one at a time, since each takes milliseconds.
     fn admit_git(
         &self,
@@ -305,9 +310,8 @@ impl View {
             Ok(Some(admitted)) => {
                 let git = identity(&stat_fd(building.fd())?);
                 building.finish(&folder, name)?;
-                if let Some(objects) = admitted.objects {
-                    self.doors.write().unwrap().insert(git, Arc::new(objects));
-                }
+                let mut doors = self.doors.write().unwrap();
+                doors.extend(admitted.doors.into_iter().map(|(name, fd)| ((git, name), Arc::new(fd))));
                 Ok(Some(folder))
             }
             Ok(None) => Ok(None),
