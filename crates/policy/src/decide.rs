@@ -163,8 +163,8 @@ impl PathPolicy {
         let git = hit.is_some_and(|hit| hit.git);
         let own = if self.is_empty() { builtin } else { self.with_rules(builtin, hit, subject, plain) };
         let narrower = own.verdict > above.decision.verdict;
-        // Of equals the nearer explains a path better, but only the path itself: a folder that is shared explains nothing.
-        let explains = last && own.verdict == above.decision.verdict && above.decision.rule.is_none();
+        // A shared folder says nothing of what is in it, so the path itself may explain why it is shared.
+        let explains = last && own.verdict == Verdict::Share && above.decision.verdict == Verdict::Share;
         Folder {
             decision: if narrower || explains { own } else { above.decision },
             place,
