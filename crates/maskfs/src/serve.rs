@@ -10,7 +10,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, RenameFlags, SeekFrom, Timespec};
 use rustix::io::Errno;
 use std::io::IoSlice;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// The largest write that the kernel sends at once, and the largest read.
@@ -48,7 +48,7 @@ struct HeldLookup {
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Server {
@@ -61,7 +61,7 @@ impl Server {
                 std::thread::Builder::new().name(format!("maskfs-{n}")).spawn(move || shared.work())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Server { shared, threads })
+        Ok(Server { shared, threads: Mutex::new(threads) })
     }
 
     /// The command starts now: from here on the first look at `.git` waits for [`Server::git_ready`].
@@ -82,8 +82,9 @@ impl Server {
     }
 
     /// Returns when the mount is gone.
-    pub fn join(self) {
-        for thread in self.threads {
+    pub fn wait(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap());
+        for thread in threads {
             // A worker that panicked has already said so; the others go on until the mount ends.
             thread.join().ok();
         }
