@@ -8,7 +8,7 @@
 use crate::host::{FileKind, HostRoot, PATH_FLAGS, kind_of, open_child, stat_child};
 use crate::view::for_each_name;
 use pinfold_policy::{Kind, PathPolicy, RelPathBuf, Verdict};
-use pinfold_sys::watch::{FileHandle, FolderEvent, Watch, file_handle};
+use pinfold_sys::watch::{FileHandle, FolderEvent, Interest, Watch, file_handle};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, Statx};
 use rustix::io::Errno;
@@ -75,7 +75,7 @@ impl Index {
         let changed: HashSet<FileHandle> = events
             .into_iter()
             .filter_map(|event| match event {
-                FolderEvent::Changed(handle) => Some(handle),
+                FolderEvent::Changed(change) => Some(change.folder),
                 FolderEvent::Overflow => None,
             })
             .collect();
@@ -180,7 +180,7 @@ impl Index {
 
     /// Marks a folder and returns the handle that its events will carry.
     fn mark(&mut self, fd: &OwnedFd) -> Option<FileHandle> {
-        let marked = self.watch.as_ref().map(|watch| watch.mark_folder(fd.as_fd()));
+        let marked = self.watch.as_ref().map(|watch| watch.mark_folder(fd.as_fd(), Interest::Names));
         match (marked, file_handle(fd.as_fd())) {
             (Some(Ok(())), Ok(handle)) => Some(handle),
             _ => {

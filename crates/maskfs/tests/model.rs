@@ -97,8 +97,8 @@ impl Reference {
             }
         }
         if let Some((base, below)) = self.private_base(path) {
-            if let Some(seen) = self.private.get(&base).and_then(|map| map.get(&below)) {
-                return seen.clone();
+            if let Some(seen) = self.private_at(base, &below) {
+                return seen;
             }
             if below.components().count() > 1 {
                 return Seen::Absent;
@@ -121,6 +121,13 @@ impl Reference {
         }
     }
 
+    /// What the box has of its own there. A folder that stands for a masked one lasts while the box has something in it.
+    fn private_at(&self, base: u64, below: &Path) -> Option<Seen> {
+        let map = self.private.get(&base)?;
+        let holds = map.keys().any(|key| key != below && key.starts_with(below));
+        map.get(below).cloned().or(holds.then_some(Seen::Folder))
+    }
+
     /// The host folder that a private path hangs from, and the path below it: the deepest existing host folder whose
     /// next step is private.
     fn private_base(&self, path: &Path) -> Option<(u64, PathBuf)> {
@@ -132,7 +139,7 @@ impl Reference {
             let step = PathBuf::from(parts.next()?.as_os_str());
             let next = base.join(&step);
             let host = self.host(&next);
-            let is_private = self.private.get(&inode).is_some_and(|map| map.contains_key(&step));
+            let is_private = self.private_at(inode, &step).is_some();
             let masked_folder = host == Seen::Folder && self.verdict(&next, Kind::Folder) == Verdict::Mask;
             if is_private || masked_folder || parts.peek().is_none() {
                 return Some((inode, rest));
@@ -373,9 +380,7 @@ fn check_write(path: &Path, before: &Seen, done: &Result<(), Errno>, reference: 
 }
 
 fn is_private_now(reference: &Reference, path: &Path) -> bool {
-    reference
-        .private_base(path)
-        .is_some_and(|(base, below)| reference.private.get(&base).is_some_and(|map| map.contains_key(&below)))
+    reference.private_base(path).is_some_and(|(base, below)| reference.private_at(base, &below).is_some())
 }
 
 /// Whether what the box makes at this path stays in the box.

@@ -109,6 +109,13 @@ impl View {
 
     fn carry(&self, old: &End<'_>, new: &End<'_>, source: Source, over: Child) -> Result<(), Errno> {
         let kind = kind_of(&source.stat);
+        if let Child::Host { stat, .. } | Child::Private { stat, .. } = &over {
+            match (kind == FileKind::Folder, kind_of(stat) == FileKind::Folder) {
+                (false, true) => return Err(Errno::ISDIR),
+                (true, false) => return Err(Errno::NOTDIR),
+                _ => {}
+            }
+        }
         let target = self.target(new, kind, &over)?;
         if let Child::Host { stat, .. } | Child::Private { stat, .. } = &over
             && Self::key_of(stat) == Self::key_of(&source.stat)
