@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod door;
+pub mod git;
+pub mod import;
 pub mod index;
 pub mod names;
 pub mod place;

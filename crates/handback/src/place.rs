@@ -99,13 +99,10 @@ pub fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Whether anything of that name stands below `dir`, a dangling symbolic link included.
-pub fn exists_below(dir: impl AsFd, path: &[u8]) -> bool {
-    match open_below(dir, path, OFlags::PATH) {
-        Ok(_) => true,
-        // A symbolic link is something too. Only a clear "no" is a no.
-        Err(e) => !is_absent(&e),
-    }
+/// Whether anything of that name stands in `dir`, a dangling symbolic link included.
+pub fn exists_in(dir: impl AsFd, name: &[u8]) -> bool {
+    // Only a clear "no" is a no.
+    !matches!(fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
 }
 
 /// The names in a folder, sorted, at most `max`. An absent folder has none.

@@ -17,14 +17,15 @@ mod tracked;
 
 pub use config::Config;
 pub use error::DoorError;
+pub(crate) use error::printable;
 pub use nested::{Nested, NestedAsk, nested, parse_gitdir_file};
-pub use refs::{Head, Refs, parse_loose, parse_packed};
+pub use refs::{Head, Refs, Value, parse_loose, parse_packed};
 
 use crate::names::HashKind;
 use crate::place::{self, Dest};
 use pinfold_plan::{GitFacts, GitLayout, Identity};
 use pinfold_policy::{PathPolicy, RelPath, RelPathBuf};
-use settings::{RefStorage, Settings};
+pub(crate) use settings::{RefStorage, Settings};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

@@ -70,7 +70,7 @@ pub fn nested(folder: BorrowedFd<'_>, ask: &NestedAsk<'_>) -> Result<Option<Nest
 fn plain(folder: BorrowedFd<'_>) -> io::Result<Option<(HostGit, GitLayout)>> {
     let git_dir = place::folder_below(folder, b".git")?;
     // A git directory that is a folder and still names another as its common one is nothing that git makes.
-    if !looks_like_git(git_dir.as_fd()) || place::exists_below(&git_dir, b"commondir") {
+    if !looks_like_git(git_dir.as_fd()) || place::exists_in(&git_dir, b"commondir") {
         return Ok(None);
     }
     let common_dir = git_dir.try_clone()?;

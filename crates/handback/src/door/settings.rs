@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 
 /// What the host's configuration says of the repository's format, and everything else for later questions.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub config: Config,
     pub hash: HashKind,
     pub ref_storage: RefStorage,
@@ -20,7 +20,7 @@ pub(super) struct Settings {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RefStorage {
+pub(crate) enum RefStorage {
     Files,
     Reftable,
 }
@@ -62,7 +62,7 @@ const CARRIED: [(&str, &str, Kind); 22] = [
 ];
 
 impl Settings {
-    pub(super) fn read(
+    pub(crate) fn read(
         git_dir: BorrowedFd<'_>,
         common_dir: BorrowedFd<'_>,
         notes: &mut Vec<String>,

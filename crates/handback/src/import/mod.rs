@@ -1,0 +1,270 @@
+//! Takes a box's commits into the host's repository.
+//!
+//! Everything that comes from the box is a claim: ref names, ids, the bytes of the pack. [`Importer::import`] takes them
+//! into a quarantine, has git and then itself check every object, stores what is sound under `refs/pinfold/<run>/heads/`,
+//! and moves the person's branch where [`Forward`] says that this is safe. Tags do not come back.
+//!
+//! It never opens a folder that a box can write, and it does not know how the bytes travelled.
+
+mod error;
+mod forward;
+mod inspect;
+mod limits;
+mod quarantine;
+mod trees;
+
+pub use error::ImportError;
+pub use forward::Forward;
+pub use limits::Limits;
+pub use trees::{TreeFindings, check_tree, is_dot_git, leads_out};
+
+use crate::door::{HostGit, RefStorage, Settings, printable};
+use crate::git::{Call, Git, GitError, Input};
+use crate::names::{BadName, BranchName, HashKind, Oid};
+use forward::Mover;
+use inspect::Concerns;
+use pinfold_plan::{GitFacts, GitLayout};
+use pinfold_policy::{PathPolicy, RelPathBuf};
+use quarantine::Quarantine;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const MAX_HEADS: usize = 10_000;
+
+/// What a box says it has. Nothing of it is checked yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Full ref name and hexadecimal id of each branch.
+    pub refs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The ref that is checked out in the box, if any.
+    pub head: Option<Vec<u8>>,
+}
+
+/// A branch that is now in the host's repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub branch: BranchName,
+    pub oid: Oid,
+    /// The host's ref.
+    pub stored_as: String,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportReport {
+    pub stored: Vec<Stored>,
+    /// Refs that were not taken, harmless to print, and why.
+    pub refused: Vec<(String, String)>,
+    /// What became of the branch that the person has checked out.
+    pub forward: Forward,
+    /// What is checked out in the box now, if it is one of the branches.
+    pub head: Option<BranchName>,
+    /// The host has everything that these reach; a next pack can leave it out.
+    pub known: Vec<Oid>,
+    /// Objects that were new to the host.
+    pub objects: usize,
+    /// Paths changed on the person's branch that the host may run later.
+    pub watched: Vec<RelPathBuf>,
+}
+
+/// What the importer needs to know of a run.
+#[derive(Debug)]
+pub struct ImportAsk {
+    pub run_id: String,
+    /// The branch that was checked out when the box started; `None` if none was.
+    pub branch: Option<BranchName>,
+    /// Where that branch was; `None` before its first commit.
+    pub base: Option<Oid>,
+    pub policy: Arc<PathPolicy>,
+    /// Where the repository stands in the workspace.
+    pub prefix: RelPathBuf,
+    pub limits: Limits,
+}
+
+/// Takes in the commits of one run.
+#[derive(Debug)]
+pub struct Importer {
+    host: HostGit,
+    git: Git,
+    git_dir: PathBuf,
+    objects: PathBuf,
+    linked: bool,
+    hash: HashKind,
+    ask: ImportAsk,
+    /// Where the branch was at the start, or where we put it since.
+    last: Option<Oid>,
+}
+
+impl Importer {
+    pub fn new(facts: &GitFacts, ask: ImportAsk) -> Result<Self, ImportError> {
+        if ask.run_id.is_empty() || !ask.run_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(ImportError::refused("the run has an id that can't be part of a ref name"));
+        }
+        let host = HostGit::open(facts)?;
+        let settings = Settings::read(host.git_dir(), host.common_dir(), &mut Vec::new())?;
+        if settings.ref_storage == RefStorage::Reftable {
+            return Err(ImportError::refused("the host keeps its refs as reftable"));
+        }
+        Ok(Importer {
+            git: Git::new(facts.git_dir.as_path())?,
+            git_dir: facts.git_dir.to_path_buf(),
+            objects: facts.common_dir.join("objects").to_path_buf(),
+            linked: facts.layout == GitLayout::Linked,
+            hash: settings.hash,
+            host,
+            last: ask.base,
+            ask,
+        })
+    }
+
+    /// Takes in what the box offers. `pack` holds the objects that the host may lack; without it, it must have them all.
+    pub fn import(&mut self, offer: &Offer, pack: Option<OwnedFd>) -> Result<ImportReport, ImportError> {
+        let (wanted, mut refused) = self.parse(offer)?;
+        let tips: Vec<Oid> = wanted.iter().map(|(_, oid)| *oid).collect();
+        let objects = self.take_in(&tips, pack)?;
+        let stored = self.store(wanted, &mut refused)?;
+        let own = stored.iter().find(|s| Some(&s.branch) == self.ask.branch.as_ref()).map(|s| s.oid);
+        let (forward, watched) = match own {
+            Some(new) => self.forward(new)?,
+            None => (Forward::Nothing, Vec::new()),
+        };
+        let head = offer.head.as_deref().and_then(|name| BranchName::parse(name).ok());
+        let known = stored.iter().map(|s| s.oid).collect();
+        Ok(ImportReport { stored, refused, forward, head, known, objects, watched })
+    }
+
+    /// Tries again to move the person's branch to what was stored earlier.
+    pub fn retry_forward(&mut self) -> Result<(Forward, Vec<RelPathBuf>), ImportError> {
+        let Some(branch) = &self.ask.branch else { return Ok((Forward::Nothing, Vec::new())) };
+        let name = self.stored_name(branch);
+        match self.git.id(Call::new(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]))? {
+            Some(new) => self.forward(new),
+            None => Ok((Forward::Nothing, Vec::new())),
+        }
+    }
+
+    /// The host's branches now, for the box to learn of.
+    pub fn host_heads(&self) -> Result<Vec<(BranchName, Oid)>, ImportError> {
+        let call = Call::new(["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/"])
+            .arg(format!("--count={MAX_HEADS}"))
+            .max_output(MAX_HEADS * 1200);
+        let out = self.git.run(call)?;
+        let parse = |line: &[u8]| {
+            let (oid, name) = line.split_at_checked(self.hash.raw_len() * 2)?;
+            Some((BranchName::parse(name.strip_prefix(b" ")?).ok()?, Oid::parse(oid).ok()?))
+        };
+        Ok(out.split(|&b| b == b'\n').filter_map(parse).collect())
+    }
+
+    fn stored_name(&self, branch: &BranchName) -> String {
+        format!("refs/pinfold/{}/heads/{}", self.ask.run_id, branch.short())
+    }
+
+    /// Claims to typed values. A bad name is left out with its reason; a bad id spoils the whole offer.
+    #[allow(clippy::type_complexity, reason = "both halves are used once, by name, in the caller")]
+    fn parse(&self, offer: &Offer) -> Result<(Vec<(BranchName, Oid)>, Vec<(String, String)>), ImportError> {
+        if offer.refs.len() > self.ask.limits.refs {
+            let (count, most) = (offer.refs.len(), self.ask.limits.refs);
+            return Err(ImportError::refused(format!("it has {count} refs; {most} are allowed")));
+        }
+        let (mut wanted, mut refused) = (Vec::new(), Vec::new());
+        for (name, id) in &offer.refs {
+            let oid = Oid::parse(id).map_err(|e| ImportError::refused(format!("an id makes no sense: {e}")))?;
+            if oid.kind() != self.hash || oid.is_null() {
+                return Err(ImportError::refused("an id is not of this repository's kind"));
+            }
+            match BranchName::parse(name) {
+                Ok(branch) if wanted.iter().any(|(b, _)| *b == branch) => {
+                    refused.push((printable(name), "it is offered twice".into()));
+                }
+                Ok(branch) => wanted.push((branch, oid)),
+                // Remote-tracking refs and tags are the box's own affair.
+                Err(BadName::NotABranch) => refused.push((printable(name), "only branches come back".into())),
+                Err(e) => refused.push((printable(name), e.to_string())),
+            }
+        }
+        Ok((wanted, refused))
+    }
+
+    /// Brings the objects into the host's store, checked. Returns how many were new.
+    fn take_in(&self, tips: &[Oid], pack: Option<OwnedFd>) -> Result<usize, ImportError> {
+        if tips.is_empty() {
+            return Ok(0);
+        }
+        let limits = &self.ask.limits;
+        let Some(pack) = pack else {
+            inspect::must_be_commits(&self.git, tips)?;
+            inspect::new_objects(&self.git, tips, &[], limits)?;
+            return Ok(0);
+        };
+        let quarantine = Quarantine::new(&self.objects, &self.git, &self.ask.run_id)?;
+        quarantine.receive(pack, limits)?;
+        inspect::must_be_commits(&quarantine.git, tips)?;
+        let new = inspect::new_objects(&quarantine.git, tips, &[], limits)?;
+        // Structure is checked here for every folder; what is only a reason to wait is weighed again for the branch.
+        new.look_into_folders(&quarantine.git, self.hash, limits, &mut Concerns::default())?;
+        quarantine.release(&self.git, &self.objects, &new.all, limits)?;
+        Ok(new.all.len())
+    }
+
+    /// Points refs of our own at the tips. All at once; if that fails, one by one, so that one bad name costs only itself.
+    fn store(
+        &self,
+        wanted: Vec<(BranchName, Oid)>,
+        refused: &mut Vec<(String, String)>,
+    ) -> Result<Vec<Stored>, ImportError> {
+        let all: Vec<Stored> = wanted
+            .into_iter()
+            .map(|(branch, oid)| Stored { stored_as: self.stored_name(&branch), branch, oid })
+            .collect();
+        if all.is_empty() || self.update(&all).is_ok() {
+            return Ok(all);
+        }
+        let mut stored = Vec::new();
+        for one in all {
+            match self.update(std::slice::from_ref(&one)) {
+                Ok(()) => stored.push(one),
+                Err(GitError::Failed { said, .. }) => refused.push((one.branch.to_string(), said)),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(stored)
+    }
+
+    fn update(&self, refs: &[Stored]) -> Result<(), GitError> {
+        let mut input = Vec::new();
+        for stored in refs {
+            // No old value: the ref is ours alone, and its log keeps what it was.
+            input.extend_from_slice(format!("update {}\0{}\0\0", stored.stored_as, stored.oid).as_bytes());
+        }
+        let call = Call::new(["update-ref", "--create-reflog", "-m"])
+            .arg(format!("pinfold {}: from the box", self.ask.run_id))
+            .args(["--stdin", "-z"])
+            .input(Input::Bytes(input));
+        self.git.run(call).map(drop)
+    }
+
+    fn forward(&mut self, new: Oid) -> Result<(Forward, Vec<RelPathBuf>), ImportError> {
+        let Some(branch) = &self.ask.branch else { return Ok((Forward::Nothing, Vec::new())) };
+        let mover = Mover {
+            git: &self.git,
+            git_dir: self.host.git_dir(),
+            common_dir: self.host.common_dir(),
+            git_dir_path: &self.git_dir,
+            linked: self.linked,
+            hash: self.hash,
+            branch,
+            last: self.last,
+            run_id: &self.ask.run_id,
+            policy: &self.ask.policy,
+            prefix: self.ask.prefix.as_path(),
+            limits: &self.ask.limits,
+        };
+        let (forward, watched) = mover.forward(new)?;
+        if let Forward::Moved { to, .. } = forward {
+            self.last = Some(to);
+        }
+        Ok((forward, watched))
+    }
+}
