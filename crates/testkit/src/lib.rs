@@ -9,6 +9,7 @@
 //!   promise first shows that its attack works on a baseline.
 //! - [`Session`] is a box that is still running, so that the host can act meanwhile.
 //! - [`Canary`] is a secret that can be recognised wherever it turns up.
+//! - [`mock`] is a scripted language model that drives the real agents.
 //! - [`require!`] says why a test cannot run here; with `PINFOLD_MUST_RUN=1` that is a failure.
 
 //!
@@ -20,6 +21,7 @@ mod baseline;
 mod caller;
 mod canary;
 mod cmd;
+pub mod mock;
 pub mod need;
 mod product;
 mod repo;
