@@ -193,6 +193,7 @@ fn keys_and_certificates() {
         book/en/ch01.asc
         src/private_key.rs
         public-key.json
+        pgp-keys.txt
         strong-name.snk
         ",
     );
@@ -450,6 +451,7 @@ fn files_of_tools() {
         wp-config-sample.php
         wp-content/x.php
         core/
+        man/core.5.gz
         core.rs
         app.log
         49130

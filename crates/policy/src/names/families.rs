@@ -297,7 +297,7 @@ fn is_ssh_key(name: &[u8]) -> bool {
 }
 
 fn is_core(name: &[u8]) -> bool {
-    name.strip_prefix(b"core.").is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit))
+    name.strip_prefix(b"core.").is_some_and(|rest| rest.len() > 1 && rest.iter().all(u8::is_ascii_digit))
 }
 
 // ---- families by what stands in the middle ----
@@ -473,8 +473,6 @@ fn key_word(core: &[&[u8]], ext: &[u8]) -> Option<Hit> {
                 | b"service"
                 | b"account"
                 | b"age"
-                | b"pgp"
-                | b"gpg"
                 | b"root"
                 | b"server"
                 | b"tls"
