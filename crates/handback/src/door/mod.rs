@@ -18,7 +18,7 @@ mod tracked;
 pub use config::Config;
 pub use error::DoorError;
 pub(crate) use error::printable;
-pub use nested::{Nested, NestedAsk, nested, parse_gitdir_file};
+pub use nested::{Nested, NestedAsk, bare, nested, parse_gitdir_file};
 pub use refs::{Head, Refs, Value, parse_loose, parse_packed};
 
 use crate::names::HashKind;
@@ -29,13 +29,25 @@ pub(crate) use settings::{RefStorage, Settings};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use tracked::Tracked;
 
 /// The host's git directory, opened.
 #[derive(Debug)]
 pub struct HostGit {
     git_dir: OwnedFd,
     common_dir: OwnedFd,
-    linked: bool,
+    shape: Shape,
+}
+
+/// How a git directory stands to its work tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One work tree, one git directory.
+    Plain,
+    /// Of a linked worktree: much lies in the common folder.
+    Linked,
+    /// No work tree.
+    Bare,
 }
 
 impl HostGit {
@@ -44,12 +56,13 @@ impl HostGit {
         let open = |path: &Path| place::open_folder(path).map_err(DoorError::read(path.as_os_str().as_encoded_bytes()));
         let git_dir = open(facts.git_dir.as_path())?;
         let common_dir = open(facts.common_dir.as_path())?;
-        Ok(HostGit { git_dir, common_dir, linked: facts.layout == GitLayout::Linked })
+        let shape = if facts.layout == GitLayout::Linked { Shape::Linked } else { Shape::Plain };
+        Ok(HostGit { git_dir, common_dir, shape })
     }
 
-    /// From folders that are open already. `linked`: they belong to a linked worktree and differ.
-    pub fn from_folders(git_dir: OwnedFd, common_dir: OwnedFd, linked: bool) -> Self {
-        HostGit { git_dir, common_dir, linked }
+    /// From folders that are open already. They differ only in a linked worktree.
+    pub fn from_folders(git_dir: OwnedFd, common_dir: OwnedFd, shape: Shape) -> Self {
+        HostGit { git_dir, common_dir, shape }
     }
 
     /// Holds `HEAD` and `index`.
@@ -118,14 +131,16 @@ pub fn build(host: &HostGit, dest: BorrowedFd<'_>, ask: &DoorAsk<'_>) -> Result<
     let alternates: Vec<u8> = ask.alternates.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
     dest.file(b"objects/info/alternates", 0o644, &alternates).map_err(DoorError::write("objects/info/alternates"))?;
 
-    let tracked = tracked::copy_index(host, dest, ask, settings.hash)?;
+    let bare = host.shape == Shape::Bare;
+    let tracked = if bare { Tracked::default() } else { tracked::copy_index(host, dest, ask, settings.hash)? };
     tracked::write_sparse(host, dest, settings.host_is_sparse(), &tracked)?;
     extras::shallow(host, dest)?;
     extras::info(host, dest, ask, &mut notes)?;
     extras::state(host, dest, &mut notes)?;
     extras::logs(host, dest, &head, &mut notes)?;
     let hooks_path = extras::hooks(host, dest, ask, &settings.config, &mut notes)?;
-    let config = settings.neutral(ask.identity, tracked.total > 0, hooks_path.as_deref());
+    let make = settings::Make { identity: ask.identity, masked: tracked.total > 0, hooks_path, bare };
+    let config = settings.neutral(&make);
     dest.file(b"config", 0o644, &config).map_err(DoorError::write("config"))?;
     refs::write(dest, &refs, &head)?;
 
@@ -140,7 +155,9 @@ pub fn build(host: &HostGit, dest: BorrowedFd<'_>, ask: &DoorAsk<'_>) -> Result<
 
 fn read_refs(host: &HostGit, settings: &Settings, notes: &mut Vec<String>) -> Result<Refs, DoorError> {
     match settings.ref_storage {
-        RefStorage::Files => refs::read(host.git_dir(), host.common_dir(), host.linked, settings.hash, notes),
+        RefStorage::Files => {
+            refs::read(host.git_dir(), host.common_dir(), host.shape == Shape::Linked, settings.hash, notes)
+        }
         RefStorage::Reftable => Err(DoorError::Unsupported {
             feature: "the reftable ref format".into(),
             hint: "`git refs migrate --ref-format=files` changes it, or open the folder with --here to do without git",

@@ -5,9 +5,9 @@
 //! workspace that points back at it. Everything else is taken for no repository, so that no `.git` file can open a
 //! repository elsewhere on the host to the box.
 
-use super::HostGit;
 use super::config::Config;
 use super::error::DoorError;
+use super::{HostGit, Shape};
 use crate::place;
 use pinfold_plan::GitLayout;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -49,32 +49,47 @@ impl Nested {
     }
 }
 
-/// Looks at the `.git` in `folder`. `None`: there is none, or none that the box may have.
-pub fn nested(folder: BorrowedFd<'_>, ask: &NestedAsk<'_>) -> Result<Option<Nested>, DoorError> {
-    let stat = match fs::statat(folder, ".git", AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => stat,
-        Err(e) if place::is_absent(&e.into()) => return Ok(None),
-        Err(e) => return Err(DoorError::read(".git")(e.into())),
-    };
-    let found = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => plain(folder),
-        FileType::RegularFile => linked(folder, ask),
+/// Looks at the `.git` in `folder`, under the name that it has there (a file system may not mind its case). `None`: there
+/// is none, or none that the box may have.
+pub fn nested(folder: BorrowedFd<'_>, name: &[u8], ask: &NestedAsk<'_>) -> Result<Option<Nested>, DoorError> {
+    let found = match kind_of(folder, name)? {
+        Some(FileType::Directory) => plain(folder, name, Shape::Plain),
+        Some(FileType::RegularFile) => linked(folder, name, ask),
         _ => Ok(None),
     };
-    match found.map_err(DoorError::read(".git"))? {
+    match found.map_err(DoorError::read(name))? {
         Some((git, layout)) => with_objects(git, layout, ask),
         None => Ok(None),
     }
 }
 
-fn plain(folder: BorrowedFd<'_>) -> io::Result<Option<(HostGit, GitLayout)>> {
-    let git_dir = place::folder_below(folder, b".git")?;
+/// Looks at the folder `name` in `folder`. `None`: it is no bare repository.
+pub fn bare(folder: BorrowedFd<'_>, name: &[u8], ask: &NestedAsk<'_>) -> Result<Option<Nested>, DoorError> {
+    if kind_of(folder, name)? != Some(FileType::Directory) {
+        return Ok(None);
+    }
+    match plain(folder, name, Shape::Bare).map_err(DoorError::read(name))? {
+        Some((git, layout)) => with_objects(git, layout, ask),
+        None => Ok(None),
+    }
+}
+
+fn kind_of(folder: BorrowedFd<'_>, name: &[u8]) -> Result<Option<FileType>, DoorError> {
+    match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(e) if place::is_absent(&e.into()) => Ok(None),
+        Err(e) => Err(DoorError::read(name)(e.into())),
+    }
+}
+
+fn plain(folder: BorrowedFd<'_>, name: &[u8], shape: Shape) -> io::Result<Option<(HostGit, GitLayout)>> {
+    let git_dir = place::folder_below(folder, name)?;
     // A git directory that is a folder and still names another as its common one is nothing that git makes.
     if !looks_like_git(git_dir.as_fd()) || place::exists_in(&git_dir, b"commondir") {
         return Ok(None);
     }
     let common_dir = git_dir.try_clone()?;
-    Ok(Some((HostGit::from_folders(git_dir, common_dir, false), GitLayout::Main)))
+    Ok(Some((HostGit::from_folders(git_dir, common_dir, shape), GitLayout::Main)))
 }
 
 fn looks_like_git(dir: BorrowedFd<'_>) -> bool {
@@ -83,8 +98,8 @@ fn looks_like_git(dir: BorrowedFd<'_>) -> bool {
         && place::folder_below(dir, b"refs").is_ok()
 }
 
-fn linked(folder: BorrowedFd<'_>, ask: &NestedAsk<'_>) -> io::Result<Option<(HostGit, GitLayout)>> {
-    let Some(file) = place::read_below(folder, b".git", MAX_LINK_FILE)? else { return Ok(None) };
+fn linked(folder: BorrowedFd<'_>, name: &[u8], ask: &NestedAsk<'_>) -> io::Result<Option<(HostGit, GitLayout)>> {
+    let Some(file) = place::read_below(folder, name, MAX_LINK_FILE)? else { return Ok(None) };
     let Some(path) = parse_gitdir_file(&file.bytes) else { return Ok(None) };
     let Ok(git_dir) = open_claimed(folder, path) else { return Ok(None) };
     let Some(common) = common_of(git_dir.as_fd())? else { return Ok(None) };
@@ -100,8 +115,11 @@ fn linked(folder: BorrowedFd<'_>, ask: &NestedAsk<'_>) -> io::Result<Option<(Hos
     if !trusted {
         return Ok(None);
     }
-    let layout = if is_worktree { GitLayout::Linked } else { GitLayout::Submodule };
-    Ok(Some((HostGit::from_folders(git_dir, common_dir, is_worktree), layout)))
+    let (layout, shape) = match is_worktree {
+        true => (GitLayout::Linked, Shape::Linked),
+        false => (GitLayout::Submodule, Shape::Plain),
+    };
+    Ok(Some((HostGit::from_folders(git_dir, common_dir, shape), layout)))
 }
 
 /// The path in a `.git` file.

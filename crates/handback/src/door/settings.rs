@@ -19,6 +19,17 @@ pub(crate) struct Settings {
     promisor: Option<Vec<u8>>,
 }
 
+/// What the box's configuration depends on besides the host's.
+#[derive(Debug)]
+pub(super) struct Make<'a> {
+    pub identity: Option<&'a Identity>,
+    /// Some tracked paths are marked as not checked out.
+    pub masked: bool,
+    /// Relative to the top of the work tree.
+    pub hooks_path: Option<Vec<u8>>,
+    pub bare: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefStorage {
     Files,
@@ -110,10 +121,10 @@ impl Settings {
         self.config.truth("core", "sparsecheckout") == Some(true)
     }
 
-    /// The configuration file of the box. `masked`: some tracked paths are marked as not checked out.
-    pub(super) fn neutral(&self, identity: Option<&Identity>, masked: bool, hooks_path: Option<&[u8]>) -> Vec<u8> {
+    /// The configuration file of the box.
+    pub(super) fn neutral(&self, make: &Make<'_>) -> Vec<u8> {
         let mut out = Writer::default();
-        self.core(&mut out, masked, hooks_path);
+        self.core(&mut out, make);
         for section in ["index", "pull", "merge", "rebase", "diff", "commit"] {
             let mut opened = false;
             self.carried(&mut out, section, &mut opened);
@@ -122,7 +133,7 @@ impl Settings {
         out.value("auto", "0");
         out.section("maintenance");
         out.value("auto", "false");
-        self.user(&mut out, identity);
+        self.user(&mut out, make.identity);
         self.remotes(&mut out);
         self.branches(&mut out);
         self.submodules(&mut out);
@@ -130,7 +141,8 @@ impl Settings {
         out.into_bytes()
     }
 
-    fn core(&self, out: &mut Writer, masked: bool, hooks_path: Option<&[u8]>) {
+    fn core(&self, out: &mut Writer, make: &Make<'_>) {
+        let masked = make.masked;
         let extended = self.hash == HashKind::Sha256 || self.promisor.is_some();
         let mut opened = false;
         self.carried(out, "core", &mut opened);
@@ -138,12 +150,12 @@ impl Settings {
             out.section("core");
         }
         out.value("repositoryformatversion", if extended { "1" } else { "0" });
-        out.value("bare", "false");
+        out.value("bare", if make.bare { "true" } else { "false" });
         out.value("logallrefupdates", "true");
         out.value("fsmonitor", "false");
         out.value("untrackedCache", "false");
         out.value("splitIndex", "false");
-        if let Some(path) = hooks_path {
+        if let Some(path) = &make.hooks_path {
             out.value("hooksPath", path);
         }
         if masked || self.host_is_sparse() {

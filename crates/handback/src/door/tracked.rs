@@ -8,7 +8,7 @@ use super::{DoorAsk, HostGit};
 use crate::index::{self, Change, Entry};
 use crate::names::HashKind;
 use crate::place::{self, Contents, Dest};
-use pinfold_policy::{Kind, RelPath, RelPathBuf, Verdict};
+use pinfold_policy::{Folder, Kind, RelPath, RelPathBuf, Verdict};
 use rustix::fs::{self, Timespec, Timestamps};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -92,6 +92,8 @@ struct Finder<'a> {
     /// The workspace-relative path of the entry being looked at; the part before `prefix_len` stays.
     path: Vec<u8>,
     prefix_len: usize,
+    /// The folder of the last entry, and what the policy says of it. Entries are sorted, so the next one is often there.
+    folder: (Vec<u8>, Folder<'a>),
     found: Tracked,
 }
 
@@ -102,7 +104,8 @@ impl<'a> Finder<'a> {
             path.push(b'/');
         }
         let prefix_len = path.len();
-        Finder { ask, path, prefix_len, found: Tracked::default() }
+        let folder = (Vec::new(), ask.policy.root());
+        Finder { ask, path, prefix_len, folder, found: Tracked::default() }
     }
 
     fn look(&mut self, entry: &Entry<'_>) -> Change {
@@ -115,7 +118,11 @@ impl<'a> Finder<'a> {
         self.path.extend_from_slice(entry.name.strip_suffix(b"/").unwrap_or(entry.name));
         // Git refuses such a path when it meets it; nothing of it is ever in the work tree.
         let Ok(path) = RelPath::new(&self.path) else { return true };
-        if self.ask.policy.decide(path, kind_of(entry.mode)).verdict != Verdict::Mask {
+        let parent = path.parent().unwrap_or(RelPath::ROOT);
+        if self.folder.0 != parent.as_bytes() {
+            self.folder = (parent.as_bytes().to_vec(), self.ask.policy.folder(parent));
+        }
+        if self.ask.policy.decide_in(&self.folder.1, path, kind_of(entry.mode)).verdict != Verdict::Mask {
             return false;
         }
         let (root, is_folder) = masking_starts(self.ask, path, kind_of(entry.mode));
