@@ -33,6 +33,6 @@ pub use caller::{As, Caller};
 pub use canary::{Canary, MARK as CANARY_MARK, find_bytes};
 pub use cmd::{Cmd, Output, Stdin};
 pub use need::Missing;
-pub use product::{Launcher, pinfold_binary};
+pub use product::{Launcher, mockmodel_binary, pinfold_binary};
 pub use repo::TestRepo;
 pub use session::Session;

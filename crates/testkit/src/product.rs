@@ -17,6 +17,13 @@ pub fn pinfold_binary() -> Result<PathBuf, Missing> {
     BINARY.get_or_init(|| install(&find_or_build()?, "pinfold")).clone()
 }
 
+/// The model server, built and copied likewise.
+pub fn mockmodel_binary() -> Result<PathBuf, Missing> {
+    static BINARY: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();
+    let make = || install(&build("pinfold-testkit", "pinfold-mockmodel")?, "pinfold-mockmodel");
+    BINARY.get_or_init(make).clone()
+}
+
 fn find_or_build() -> Result<PathBuf, Missing> {
     if let Some(given) = std::env::var_os("PINFOLD_BIN") {
         let given = PathBuf::from(given);
@@ -26,18 +33,22 @@ fn find_or_build() -> Result<PathBuf, Missing> {
             Err(Missing::new(format!("PINFOLD_BIN names {}, which is not a file", given.display())))
         };
     }
+    build("pinfold", "pinfold")
+}
+
+fn build(package: &str, binary: &str) -> Result<PathBuf, Missing> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "-p", "pinfold", "--profile", "fast"])
+        .args(["build", "--quiet", "-p", package, "--bin", binary, "--profile", "fast"])
         .current_dir(&workspace)
         .output()
-        .map_err(|error| Missing::new(format!("cannot run cargo to build pinfold: {error}")))?;
+        .map_err(|error| Missing::new(format!("cannot run cargo to build {binary}: {error}")))?;
     if !built.status.success() {
-        return Err(Missing::new(format!("pinfold does not build:\n{}", String::from_utf8_lossy(&built.stderr))));
+        return Err(Missing::new(format!("{binary} does not build:\n{}", String::from_utf8_lossy(&built.stderr))));
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    Ok(target.join("fast/pinfold"))
+    Ok(target.join("fast").join(binary))
 }
 
 /// Copies an executable to where the ordinary user can run it: a build directory is often below a closed home.

@@ -33,6 +33,13 @@ impl<'a> TestRepo<'a> {
         repo
     }
 
+    /// A clone of another repository of the same caller, beside it.
+    pub fn clone_of(upstream: &TestRepo<'a>, name: &str) -> TestRepo<'a> {
+        let repo = TestRepo { caller: upstream.caller, path: upstream.caller.base().join(name) };
+        upstream.command("git").args(["clone", "-q"]).arg(&upstream.path).arg(&repo.path).ok();
+        repo
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
