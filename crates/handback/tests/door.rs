@@ -127,6 +127,72 @@ fn branches_in_which_the_masked_file_differs() {
 }
 
 #[test]
+fn masked_names_that_patterns_can_not_spell() {
+    const NAMES: [&str; 13] = [
+        "star*.pem",
+        "ques?tion.pem",
+        "[x].pem",
+        "!bang.pem",
+        "#hash.pem",
+        ".env.back\\slash",
+        "new\nline.pem",
+        "sp ace.pem",
+        " lead.pem",
+        "deep/st*r/[y].pem",
+        "secrets/plain",
+        "secrets/deep/er",
+        "ümlaut.pem",
+    ];
+    let temp = TempDir::new().unwrap();
+    let host = repo(&temp.path().join("host"));
+    for name in NAMES {
+        write(&host, name, "SECRET\n");
+    }
+    // Names that a careless pattern would hit too.
+    for name in ["starred.txt", "newXline.txt", "x.txt", "hash.txt", "deep/star/y.txt"] {
+        write(&host, name, "open\n");
+    }
+    git(&host, &["add", "-A", "-f"]);
+    git(&host, &["commit", "-q", "-m", "secrets"]);
+    git(&host, &["checkout", "-q", "-b", "other"]);
+    for name in NAMES {
+        write(&host, name, "OTHER\n");
+    }
+    write(&host, "app.js", "other\n");
+    git(&host, &["commit", "-q", "-a", "-m", "other"]);
+    git(&host, &["checkout", "-q", "main"]);
+    let boxed = temp.path().join("box");
+    let report = box_of(&host, &main_facts(&host), &boxed);
+    assert_eq!(report.tracked_masked_total, NAMES.len(), "{:?}", report.tracked_masked);
+    let skipped = |dir: &Path| git(dir, &["ls-files", "-v"]).lines().filter(|l| l.starts_with("S ")).count();
+    let check = |what: &str| {
+        assert_eq!(status(&boxed), "", "{what}");
+        assert_eq!(skipped(&boxed), NAMES.len(), "{what}");
+        for name in NAMES {
+            assert_eq!(fs::read_to_string(boxed.join(name)).unwrap(), "", "{what}: {name:?} was written");
+        }
+    };
+    check("at the start");
+    git(&boxed, &["checkout", "-q", "other"]);
+    check("on the other branch");
+    assert_eq!(fs::read_to_string(boxed.join("app.js")).unwrap(), "other\n");
+    git(&boxed, &["reset", "-q", "--hard", "main"]);
+    check("after a reset");
+    git(&boxed, &["checkout", "-q", "main"]);
+    for name in ["starred.txt", "newXline.txt", "x.txt", "hash.txt", "deep/star/y.txt"] {
+        write(&boxed, name, "changed\n");
+    }
+    git(&boxed, &["commit", "-q", "-a", "-m", "open files"]);
+    assert_eq!(git(&boxed, &["diff", "--name-only", "HEAD~", "HEAD"]).lines().count(), 5);
+    git(&boxed, &["stash", "-q", "-u"]);
+    git(&boxed, &["rebase", "-q", "other"]);
+    check("after a rebase");
+    git(&boxed, &["checkout", "-q", "other"]);
+    git(&boxed, &["cherry-pick", "main"]);
+    check("after a cherry-pick");
+}
+
+#[test]
 fn worktrees_and_clones_made_in_the_box() {
     let w = world();
     git(&w.boxed, &["worktree", "add", "-q", "../tree", "-b", "topic"]);

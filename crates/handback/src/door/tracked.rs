@@ -5,7 +5,7 @@
 
 use super::error::DoorError;
 use super::{DoorAsk, HostGit};
-use crate::index::{self, Change, Entry};
+use crate::index::{self, BadIndex, Change, Entry};
 use crate::names::HashKind;
 use crate::place::{self, Contents, Dest};
 use pinfold_policy::{Folder, Kind, RelPath, RelPathBuf, Verdict};
@@ -37,19 +37,30 @@ pub(super) fn copy_index(
 ) -> Result<Tracked, DoorError> {
     let read = |name: &[u8]| place::read_below(host.git_dir(), name, MAX_INDEX).map_err(DoorError::read("index"));
     let Some(original) = read(b"index")? else { return Ok(Tracked::default()) };
-    let whole = make_whole(&original.bytes, hash, read)?;
-    let bytes = whole.as_deref().unwrap_or(&original.bytes);
-
-    let mut finder = Finder::new(ask);
-    let changed = index::rewrite(bytes, hash, |entry| finder.look(entry))?;
+    let (found, changed) = match mark(&original.bytes, hash, ask) {
+        // One pass is enough for the ordinary index, so a split one is found out on the way.
+        Err(BadIndex::SplitBase) => {
+            let whole = make_whole(&original.bytes, hash, read)?;
+            let (found, changed) = mark(&whole, hash, ask)?;
+            (found, changed.or(Some(whole)))
+        }
+        other => other?,
+    };
     let mut file = dest.empty_file(b"index", 0o644).map_err(DoorError::write("index"))?;
-    match (&changed, &whole) {
-        (Some(bytes), _) | (None, Some(bytes)) => file.write_all(bytes),
-        (None, None) => clone_contents(&original, &mut file),
+    match changed {
+        Some(bytes) => file.write_all(&bytes),
+        None => clone_contents(&original, &mut file),
     }
     .and_then(|()| keep_time(&original, &file))
     .map_err(DoorError::write("index"))?;
-    Ok(finder.found)
+    Ok(found)
+}
+
+/// Finds what is masked, and makes the changed copy where one is needed.
+fn mark(bytes: &[u8], hash: HashKind, ask: &DoorAsk<'_>) -> Result<(Tracked, Option<Vec<u8>>), BadIndex> {
+    let mut finder = Finder::new(ask);
+    let changed = index::rewrite(bytes, hash, |entry| finder.look(entry))?;
+    Ok((finder.found, changed))
 }
 
 /// Joins a split index with its shared base.
@@ -57,19 +68,16 @@ fn make_whole(
     bytes: &[u8],
     hash: HashKind,
     read: impl Fn(&[u8]) -> Result<Option<Contents>, DoorError>,
-) -> Result<Option<Vec<u8>>, DoorError> {
+) -> Result<Vec<u8>, DoorError> {
     let layout = index::scan(bytes, hash, |_| {})?;
-    if layout.extension(b"link").is_none() {
-        return Ok(None);
-    }
     let base = match index::shared_base(bytes, &layout)? {
         None => Vec::new(),
         Some(oid) => {
             let name = [b"sharedindex.", oid.as_bytes()].concat();
-            read(&name)?.ok_or(index::BadIndex::SplitBase)?.bytes
+            read(&name)?.ok_or(BadIndex::SplitBase)?.bytes
         }
     };
-    Ok(Some(index::flatten(bytes, &base, hash)?))
+    Ok(index::flatten(bytes, &base, hash)?)
 }
 
 /// An unchanged copy shares its blocks with the original where the file system can.

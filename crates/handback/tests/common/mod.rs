@@ -3,7 +3,7 @@
 
 use pinfold_handback::door::{self, DoorAsk, DoorReport, HostGit};
 use pinfold_plan::{Entry, GitFacts, GitLayout, HostPath, Seen, SeenKind};
-use pinfold_policy::{PathPolicy, PolicySpec, RelPath};
+use pinfold_policy::{Kind, PathPolicy, PolicySpec, RelPath, Verdict};
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -123,7 +123,7 @@ pub fn build(facts: &GitFacts, dest: &Path, ask: &Ask) -> Result<DoorReport, doo
     door::build(&host, folder(dest).as_fd(), &ask)
 }
 
-/// A copy of the work tree as the box sees it: every `.env` reads as empty, and `.git` is the box's own.
+/// A copy of the work tree as the box sees it: what is masked reads as empty, and `.git` is the box's own.
 pub fn box_of(repo: &Path, facts: &GitFacts, at: &Path) -> DoorReport {
     let status = Command::new("cp").arg("-a").arg(repo).arg(at).status().unwrap();
     assert!(status.success());
@@ -133,8 +133,11 @@ pub fn box_of(repo: &Path, facts: &GitFacts, at: &Path) -> DoorReport {
     } else {
         fs::remove_file(&git).unwrap()
     }
+    let policy = policy();
     for entry in walk(at) {
-        if entry.file_name().is_some_and(|n| n == ".env") {
+        let path = entry.strip_prefix(at).unwrap().as_os_str().as_bytes();
+        let path = RelPath::new(path).unwrap();
+        if policy.decide(path, Kind::File).verdict == Verdict::Mask {
             fs::write(&entry, "").unwrap();
         }
     }
