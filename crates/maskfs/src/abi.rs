@@ -40,6 +40,8 @@ pub mod init {
     pub const ASYNC_READ: u64 = 1 << 0;
     pub const BIG_WRITES: u64 = 1 << 5;
     pub const AUTO_INVAL_DATA: u64 = 1 << 12;
+    pub const DO_READDIRPLUS: u64 = 1 << 13;
+    pub const READDIRPLUS_AUTO: u64 = 1 << 14;
     pub const ASYNC_DIO: u64 = 1 << 15;
     pub const PARALLEL_DIROPS: u64 = 1 << 18;
     pub const MAX_PAGES: u64 = 1 << 22;
@@ -63,6 +65,8 @@ pub mod fattr {
 
 /// OPEN reply: the page cache may stay; AUTO_INVAL_DATA throws it away when size or mtime moved.
 pub const FOPEN_KEEP_CACHE: u32 = 1 << 1;
+/// OPENDIR reply: the kernel may keep the list of names.
+pub const FOPEN_CACHE_DIR: u32 = 1 << 3;
 /// OPEN reply: close sends no FLUSH.
 pub const FOPEN_NOFLUSH: u32 = 1 << 5;
 /// GETATTR: `fh` is valid.

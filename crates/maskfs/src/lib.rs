@@ -15,7 +15,9 @@ mod nodes;
 mod serve;
 mod store;
 pub mod view;
+mod watcher;
 
 pub use host::FileKind;
 pub use serve::Server;
 pub use view::{Admitted, Canary, Event, GitDoor, Owners, Parts, View};
+pub use watcher::Remember;

@@ -6,6 +6,7 @@
 use crate::host::{FileKind, Identity};
 use rustix::fd::OwnedFd;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 /// Where a node's object lives.
@@ -44,6 +45,8 @@ pub struct Node {
     pub state: RwLock<NodeState>,
     /// An `O_PATH` descriptor, kept for folders while the budget lasts and for objects that lost their last name.
     pub fd: Mutex<Option<Arc<OwnedFd>>>,
+    /// A folder whose changes the host reports.
+    pub marked: AtomicBool,
     /// Open files of this node, to reach it by when its name is gone.
     pub handles: Mutex<Vec<Weak<OwnedFd>>>,
 }
@@ -52,7 +55,8 @@ pub struct Node {
 pub struct NodeState {
     pub place: Place,
     pub key: Key,
-    pub link: Option<Link>,
+    /// The names it was reached by that may still be its own, the latest last. Empty for the root.
+    pub links: Vec<Link>,
     /// The object lost its name while in use: its descriptor must not be given back.
     pub orphan: bool,
 }
@@ -79,15 +83,36 @@ struct Entry {
 
 impl Node {
     fn new(id: u64, kind: FileKind, state: NodeState) -> Arc<Self> {
-        Arc::new(Node { id, kind, state: RwLock::new(state), fd: Mutex::default(), handles: Mutex::default() })
+        Arc::new(Node {
+            id,
+            kind,
+            state: RwLock::new(state),
+            fd: Mutex::default(),
+            marked: AtomicBool::new(false),
+            handles: Mutex::default(),
+        })
     }
 
     pub fn place(&self) -> Place {
         self.state.read().unwrap().place
     }
 
+    /// The name it was last reached by.
     pub fn link(&self) -> Option<Link> {
-        self.state.read().unwrap().link.clone()
+        self.state.read().unwrap().links.last().cloned()
+    }
+
+    pub fn links(&self) -> Vec<Link> {
+        self.state.read().unwrap().links.clone()
+    }
+
+    /// A name that turned out to be another object's, or nobody's.
+    pub fn drop_link(&self, gone: &Link) {
+        let mut state = self.state.write().unwrap();
+        // The last one is kept: it is where a file without a name once stood.
+        if state.links.len() > 1 {
+            state.links.retain(|link| !link.same(gone));
+        }
     }
 
     pub fn key(&self) -> Key {
@@ -106,10 +131,33 @@ impl Node {
     }
 }
 
+impl Link {
+    fn same(&self, other: &Link) -> bool {
+        self.parent.id == other.parent.id && self.name == other.name
+    }
+}
+
+/// Names of one file that are remembered. The kernel may remember more; those it has to look up again.
+const MAX_LINKS: usize = 64;
+
+impl NodeState {
+    fn add(&mut self, link: Link, kind: FileKind) {
+        // A folder has one name; any other was its name once.
+        if kind == FileKind::Folder {
+            self.links.clear();
+        }
+        self.links.retain(|known| !known.same(&link));
+        if self.links.len() >= MAX_LINKS {
+            self.links.remove(0);
+        }
+        self.links.push(link);
+    }
+}
+
 impl Nodes {
     /// `folder_fds`: how many folders may keep a descriptor (a count; older ones are reopened by name when needed).
     pub fn new(root: Identity, folder_fds: usize) -> Self {
-        let state = NodeState { place: Place::Host, key: Key::Real(root), link: None, orphan: false };
+        let state = NodeState { place: Place::Host, key: Key::Real(root), links: Vec::new(), orphan: false };
         let node = Node::new(crate::abi::ROOT_ID, FileKind::Folder, state);
         let table = Table {
             next: crate::abi::ROOT_ID + 1,
@@ -132,16 +180,15 @@ impl Nodes {
             entry.lookups += 1;
             let mut state = entry.node.state.write().unwrap();
             state.place = place;
-            // A folder must never become its own ancestor here; the root has no link.
             if id != crate::abi::ROOT_ID {
-                state.link = Some(link);
+                state.add(link, kind);
             }
             state.orphan = false;
             return entry.node.clone();
         }
         let id = table.next;
         table.next += 1;
-        let state = NodeState { place, key: key.clone(), link: Some(link), orphan: false };
+        let state = NodeState { place, key: key.clone(), links: vec![link], orphan: false };
         let node = Node::new(id, kind, state);
         table.by_key.insert(key, id);
         table.by_id.insert(id, Entry { node: node.clone(), lookups: 1 });
@@ -181,7 +228,7 @@ impl Nodes {
 
     pub fn relink(&self, node: &Arc<Node>, link: Link) {
         if node.id != crate::abi::ROOT_ID {
-            node.state.write().unwrap().link = Some(link);
+            node.state.write().unwrap().add(link, node.kind);
         }
     }
 
@@ -213,6 +260,11 @@ impl Nodes {
                 *oldest.fd.lock().unwrap() = None;
             }
         }
+    }
+
+    /// Every node there is.
+    pub fn all(&self) -> Vec<Arc<Node>> {
+        self.table.lock().unwrap().by_id.values().map(|entry| entry.node.clone()).collect()
     }
 
     pub fn count(&self) -> usize {

@@ -5,13 +5,17 @@
 
 use crate::abi::{self, Header, Malformed, Op, Reader, Writer, fattr};
 use crate::gate::Gate;
-use crate::view::{Attr, Change, Found, View};
+use crate::host::FileKind;
+use crate::view::{Attr, Change, Forget, Found, Listed, View};
+use crate::watcher::Remember;
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, RenameFlags, SeekFrom, Timespec};
 use rustix::io::Errno;
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// The largest write that the kernel sends at once, and the largest read.
 const MAX_WRITE: u32 = 1 << 20;
@@ -19,6 +23,8 @@ const MAX_WRITE: u32 = 1 << 20;
 const BUFFER: usize = MAX_WRITE as usize + 4096;
 /// Names and attributes that nobody but this mount can change are good for this long (seconds).
 const LONG: u64 = 3600;
+/// How long an answer can be on its way to the kernel's memory.
+const ECHO: Duration = Duration::from_millis(4);
 
 /// What a request is answered with.
 enum Reply {
@@ -61,6 +67,8 @@ impl Server {
                 std::thread::Builder::new().name(format!("maskfs-{n}")).spawn(move || shared.work())
             })
             .collect::<Result<_, _>>()?;
+        let watching = shared.clone();
+        std::thread::Builder::new().name("maskfs-watch".into()).spawn(move || watching.watch())?;
         Ok(Server { shared, threads: Mutex::new(threads) })
     }
 
@@ -101,6 +109,46 @@ impl Shared {
                 Err(Errno::INTR | Errno::NOENT | Errno::AGAIN) => {}
                 Err(_) => return,
             }
+        }
+    }
+
+    /// Turns the host's changes into invalidations. An answer that was on its way while the change happened may be taken
+    /// for good after the first invalidation; a second one, a moment later, finds it. The thread ends with the process.
+    fn watch(&self) {
+        let mut echoes: VecDeque<(Instant, Vec<Forget>)> = VecDeque::new();
+        loop {
+            let patience = echoes.front().map(|(due, _)| due.saturating_duration_since(Instant::now()));
+            let Some(forget) = self.view.wait_stale(patience) else { return };
+            self.invalidate(&forget);
+            if !forget.is_empty() {
+                echoes.push_back((Instant::now() + ECHO, forget));
+            }
+            while echoes.front().is_some_and(|(due, _)| *due <= Instant::now()) {
+                let (_, forget) = echoes.pop_front().expect("just seen");
+                self.invalidate(&forget);
+            }
+        }
+    }
+
+    fn invalidate(&self, forget: &[Forget]) {
+        for item in forget {
+            let mut body = Writer::new();
+            let code = match item {
+                Forget::Name { folder, name } => {
+                    body.u64(*folder).u32(name.len() as u32).u32(0).raw(name).raw(&[0]);
+                    abi::NOTIFY_INVAL_ENTRY
+                }
+                Forget::Object { node } => {
+                    // From the first byte to the last, attributes included.
+                    body.u64(*node).u64(0).u64(0);
+                    abi::NOTIFY_INVAL_INODE
+                }
+            };
+            let body = body.into_bytes();
+            let mut head = Writer::new();
+            head.u32((abi::OUT_HEADER + body.len()) as u32).i32(code).u64(0);
+            // "No such entry" says that the kernel did not remember it.
+            rustix::io::writev(&self.fuse, &[IoSlice::new(&head.into_bytes()), IoSlice::new(&body)]).ok();
         }
     }
 
@@ -152,11 +200,11 @@ impl Shared {
                 let flags = body.u32()?;
                 body.u32()?;
                 let handle = (flags & abi::GETATTR_FH != 0).then_some(body.u64()?);
-                view.getattr(node, handle).map(attr_reply)
+                view.getattr(node, handle).map(|(attr, lasts)| attr_reply(attr, lasts))
             }
             Op::Setattr => {
                 let (handle, change) = parse_setattr(&mut body)?;
-                view.setattr(node, handle, &change).map(attr_reply)
+                view.setattr(node, handle, &change).map(|(attr, lasts)| attr_reply(attr, lasts))
             }
             Op::Readlink => view.readlink(node).map(Reply::Body),
             Op::Symlink => {
@@ -227,10 +275,14 @@ impl Shared {
                 view.fsync(handle, flags & abi::FSYNC_DATASYNC != 0).map(empty)
             }
             Op::Fsyncdir => view.fsync_folder(node).map(empty),
-            Op::Opendir => view.opendir(node).map(|handle| folder_reply(handle)),
+            Op::Opendir => view.opendir(node).map(folder_reply),
             Op::Readdir => {
                 let (handle, offset, size) = (body.u64()?, body.u64()?, body.u32()?);
                 self.readdir(handle, offset, size)
+            }
+            Op::Readdirplus => {
+                let (handle, offset, size) = (body.u64()?, body.u64()?, body.u32()?);
+                self.readdir_plus(handle, offset, size)
             }
             Op::Statfs => view.statfs().map(|stat| statfs_reply(&stat)),
             Op::Setxattr => {
@@ -259,8 +311,8 @@ impl Shared {
             Op::Interrupt => Ok(Reply::Nothing),
             Op::Destroy => Ok(empty(())),
             // FLUSH and ACCESS: "not implemented" tells the kernel not to ask again. COPY_FILE_RANGE: the kernel copies
-            // through READ and WRITE instead, where the policy is asked. READDIRPLUS and SYNCFS were not announced.
-            Op::Flush | Op::Access | Op::CopyFileRange | Op::Readdirplus | Op::Syncfs => Err(Errno::NOSYS),
+            // through READ and WRITE instead, where the policy is asked.
+            Op::Flush | Op::Access | Op::CopyFileRange | Op::Syncfs => Err(Errno::NOSYS),
         })
     }
 
@@ -275,6 +327,8 @@ impl Shared {
         let wanted = ASYNC_READ
             | BIG_WRITES
             | AUTO_INVAL_DATA
+            | DO_READDIRPLUS
+            | READDIRPLUS_AUTO
             | ASYNC_DIO
             | PARALLEL_DIROPS
             | MAX_PAGES
@@ -301,8 +355,12 @@ impl Shared {
     }
 
     fn lookup(&self, parent: u64, name: &[u8], remember: bool) -> Answer {
-        let found = self.view.lookup(parent, name)?;
-        Ok(entry_reply(Found { stable: found.stable && remember, ..found }))
+        match self.view.lookup(parent, name) {
+            Ok(found) if remember => Ok(entry_reply(found)),
+            Ok(found) => Ok(entry_reply(Found { remember: Remember::NOTHING, ..found })),
+            Err(Errno::NOENT) if self.view.absence_lasts(parent) => Ok(absence_reply()),
+            Err(e) => Err(e),
+        }
     }
 
     fn read(&self, handle: u64, offset: u64, size: u32) -> Answer {
@@ -326,26 +384,54 @@ impl Shared {
     }
 
     fn readdir(&self, handle: u64, offset: u64, size: u32) -> Answer {
-        const FIXED: usize = 24;
         let start = usize::try_from(offset).map_err(|_| Errno::INVAL)?;
         let size = size as usize;
         let mut out = Writer::new();
-        // No entry is shorter than its fixed part and one padded name.
-        for (n, entry) in self.view.readdir(handle, start, size / (FIXED + 8) + 1)?.into_iter().enumerate() {
-            if out.len() + (FIXED + entry.name.len()).next_multiple_of(8) > size {
+        for (n, entry) in self.view.readdir(handle, start, size / SHORTEST_NAME + 1)?.iter().enumerate() {
+            if out.len() + name_length(entry) > size {
                 break;
             }
-            let kind = match entry.kind {
-                crate::host::FileKind::File => 8,
-                crate::host::FileKind::Folder => 4,
-                crate::host::FileKind::Symlink => 10,
-                crate::host::FileKind::Special => 0,
-            };
-            out.u64(entry.ino).u64((start + n + 1) as u64).u32(entry.name.len() as u32).u32(kind);
-            out.raw(&entry.name).pad_to(8);
+            put_name(&mut out, entry, start + n + 1);
         }
         Ok(Reply::Body(out.into_bytes()))
     }
+
+    fn readdir_plus(&self, handle: u64, offset: u64, size: u32) -> Answer {
+        let start = usize::try_from(offset).map_err(|_| Errno::INVAL)?;
+        let size = size as usize;
+        let mut out = Writer::new();
+        // Each answer counts as a look-up, so no more may be made than fit: one entry at a time would ask for the folder
+        // each time, hence as many as fit for sure.
+        let longest = ENTRY + (NAME_FIXED + 255).next_multiple_of(8);
+        for (n, (entry, found)) in self.view.readdir_plus(handle, start, (size / longest).max(1))?.iter().enumerate() {
+            match found {
+                Some(found) => put_entry(&mut out, found),
+                // Node 0: only the name.
+                None => drop(out.raw(&[0; ENTRY])),
+            }
+            put_name(&mut out, entry, start + n + 1);
+        }
+        Ok(Reply::Body(out.into_bytes()))
+    }
+}
+
+/// Bytes of an entry's fixed part, of a name's, and of the shortest name with it.
+const ENTRY: usize = 128;
+const NAME_FIXED: usize = 24;
+const SHORTEST_NAME: usize = NAME_FIXED + 8;
+
+fn name_length(entry: &Listed) -> usize {
+    (NAME_FIXED + entry.name.len()).next_multiple_of(8)
+}
+
+fn put_name(out: &mut Writer, entry: &Listed, next: usize) {
+    let kind = match entry.kind {
+        FileKind::File => 8,
+        FileKind::Folder => 4,
+        FileKind::Symlink => 10,
+        FileKind::Special => 0,
+    };
+    out.u64(entry.ino).u64(next as u64).u32(entry.name.len() as u32).u32(kind).raw(&entry.name).pad_to(8);
 }
 
 fn parse_setattr(body: &mut Reader<'_>) -> Result<(Option<u64>, Change), Malformed> {
@@ -389,18 +475,28 @@ fn put_attr(out: &mut Writer, attr: &Attr) {
     out.u32(attr.mode).u32(attr.nlink).u32(attr.uid).u32(attr.gid).u32(attr.rdev).u32(attr.blksize).u32(0);
 }
 
-/// A host file's attributes are asked for anew each time; see `docs/mask-semantics.md` on caching.
-fn attr_reply(attr: Attr) -> Reply {
+fn attr_reply(attr: Attr, lasts: bool) -> Reply {
     let mut out = Writer::new();
-    out.u64(0).u32(0).u32(0);
+    out.u64(seconds(lasts)).u32(0).u32(0);
     put_attr(&mut out, &attr);
     Reply::Body(out.into_bytes())
 }
 
+fn seconds(lasts: bool) -> u64 {
+    if lasts { LONG } else { 0 }
+}
+
 fn put_entry(out: &mut Writer, found: &Found) {
-    let valid = if found.stable { LONG } else { 0 };
-    out.u64(found.node).u64(0).u64(valid).u64(valid).u32(0).u32(0);
+    out.u64(found.node).u64(0).u64(seconds(found.remember.name)).u64(seconds(found.remember.attributes));
+    out.u32(0).u32(0);
     put_attr(out, &found.attr);
+}
+
+/// "There is no such name", to be remembered.
+fn absence_reply() -> Reply {
+    let mut out = Writer::new();
+    out.u64(0).u64(0).u64(LONG).u64(0).u32(0).u32(0).raw(&[0; 88]);
+    Reply::Body(out.into_bytes())
 }
 
 fn entry_reply(found: Found) -> Reply {
@@ -419,9 +515,10 @@ fn open_reply(handle: u64) -> Reply {
     Reply::Body(out.into_bytes())
 }
 
-fn folder_reply(handle: u64) -> Reply {
+fn folder_reply((handle, lasts): (u64, bool)) -> Reply {
+    let flags = if lasts { abi::FOPEN_CACHE_DIR | abi::FOPEN_KEEP_CACHE } else { 0 };
     let mut out = Writer::new();
-    out.u64(handle).u32(0).i32(0);
+    out.u64(handle).u32(flags).i32(0);
     Reply::Body(out.into_bytes())
 }
 

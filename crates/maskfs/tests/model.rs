@@ -514,7 +514,7 @@ fn listed_names_are_those_that_the_box_has() {
     std::fs::create_dir(tree.root.join("secrets")).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, tree.root.join("pipe"), rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
     write(&tree, Path::new(".env.local"), b"mine").unwrap();
-    let root = tree.view.opendir(1).unwrap();
+    let (root, _) = tree.view.opendir(1).unwrap();
     let names: Vec<_> = tree.view.readdir(root, 0, 100).unwrap();
     let mut shown: Vec<_> = names.iter().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect();
     shown.sort();

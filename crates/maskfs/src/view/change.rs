@@ -154,7 +154,8 @@ impl View {
         let node = self.nodes.reach(Self::key_of(&stat), place, FileKind::File, link);
         // It has no name to be reopened by; this descriptor is the way to it until the kernel forgets it.
         self.nodes.orphan(&node, fd.try_clone().map_err(|_| Errno::MFILE)?);
-        let found = Found { node: node.id, attr: self.attr(&stat), stable: false };
+        let remember = crate::watcher::Remember::NOTHING;
+        let found = Found { node: node.id, attr: self.attr(&stat), remember };
         Ok((found, self.keep_handle(&node, Some(fd), place)))
     }
 
@@ -199,7 +200,7 @@ impl View {
         rustix::fs::fallocate(fd, mode, offset, length)
     }
 
-    pub fn setattr(&self, node: u64, handle: Option<u64>, change: &Change) -> Result<super::Attr, Errno> {
+    pub fn setattr(&self, node: u64, handle: Option<u64>, change: &Change) -> Result<(super::Attr, bool), Errno> {
         let node = self.node(node)?;
         match node.place() {
             Place::Decoy => return Err(self.refuse_decoy("change", &node)),
@@ -219,7 +220,8 @@ impl View {
         }
         let open = handle.and_then(|id| self.handle(id).ok()).and_then(|handle| handle.fd.clone());
         self.apply(&node, fd.as_fd(), open.as_deref(), change)?;
-        Ok(self.attr(&stat_fd(fd.as_fd())?))
+        let stat = stat_fd(fd.as_fd())?;
+        Ok((self.attr(&stat), self.attr_lasts(&node, &stat)))
     }
 
     fn apply(
@@ -363,7 +365,7 @@ impl View {
 
     /// Whether a folder of the view has names.
     fn readdir_once(&self, node: u64) -> Result<bool, Errno> {
-        let handle = self.opendir(node)?;
+        let (handle, _) = self.opendir(node)?;
         let names = self.readdir(handle, 0, 3);
         self.release(handle);
         Ok(names?.len() > 2)

@@ -17,16 +17,18 @@ pub(crate) use read::for_each_name;
 pub use read::{Attr, Found, Handle, Listed};
 
 use crate::guard::LinkGuard;
-use crate::host::{HostRoot, Identity, identity, stat_fd};
-use crate::nodes::Nodes;
+use crate::host::{HostRoot, Identity, identity, stat_child, stat_fd};
+use crate::nodes::{Node, Nodes};
 use crate::store::Store;
+use crate::watcher::{Stale, Watcher};
 use pinfold_policy::{PathPolicy, RelPath, RelPathBuf};
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 /// How a private copy of a `.git` that the box meets in the tree is made. The view doesn't know git.
 pub trait GitDoor: Send + Sync {
@@ -46,6 +48,15 @@ pub struct Admitted {
 
 /// How the names begin under which a private `.git` shows the objects it borrows.
 pub const DOOR_PREFIX: &[u8] = b"pinfold-objects";
+
+/// What the kernel must not remember any longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forget {
+    /// What a name in a folder stands for.
+    Name { folder: u64, name: Vec<u8> },
+    /// An object's attributes and cached contents.
+    Object { node: u64 },
+}
 
 /// Something worth a line in the run's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +131,7 @@ pub struct View {
     /// Private `.git` folders with the objects they borrow, by name.
     doors: RwLock<HashMap<(Identity, Vec<u8>), Arc<OwnedFd>>>,
     guard: LinkGuard,
+    watcher: Watcher,
     /// The canary's name and the folder of the store that holds its file.
     canary: Option<(Vec<u8>, Arc<OwnedFd>)>,
     /// Held while a private `.git` is made; lists those that could not be.
@@ -162,6 +174,7 @@ impl View {
         Ok(View {
             canary,
             guard: LinkGuard::new(),
+            watcher: Watcher::new(),
             admissions: Mutex::default(),
             nodes: Nodes::new(root, parts.folder_fds),
             host,
@@ -185,6 +198,48 @@ impl View {
 
     pub fn forget(&self, node: u64, count: u64) {
         self.nodes.forget(node, count);
+    }
+
+    /// Waits until the host changed something that the kernel may remember, not longer than `patience`, and says what to
+    /// forget. `None`: nothing will ever come.
+    pub fn wait_stale(&self, patience: Option<Duration>) -> Option<Vec<Forget>> {
+        let stale = self.watcher.wait(patience)?;
+        if self.watcher.was_refused() {
+            let text =
+                "this machine watches no more folders for us (fs.fanotify.max_user_marks); the box works on, slower";
+            self.report(Event::Note { text: text.into() });
+        }
+        let mut forget = Vec::new();
+        for stale in stale {
+            match stale {
+                Stale::All => return Some(self.forget_all()),
+                Stale::Folder(node) => forget.push(Forget::Object { node: node.id }),
+                Stale::Name { folder, name, names } => self.forget_name(&folder, name, names, &mut forget),
+            }
+        }
+        Some(forget)
+    }
+
+    fn forget_name(&self, folder: &Arc<Node>, name: Vec<u8>, names: bool, forget: &mut Vec<Forget>) {
+        let object = self.object_fd(folder).ok().and_then(|fd| stat_child(fd.as_fd(), &name).ok());
+        if let Some(node) = object.and_then(|stat| self.nodes.known(&View::key_of(&stat))) {
+            forget.push(Forget::Object { node: node.id });
+        }
+        if names {
+            forget.push(Forget::Name { folder: folder.id, name });
+            forget.push(Forget::Object { node: folder.id });
+        }
+    }
+
+    fn forget_all(&self) -> Vec<Forget> {
+        self.watcher.sweep();
+        let mut forget = Vec::new();
+        for node in self.nodes.all() {
+            forget.push(Forget::Object { node: node.id });
+            let names = node.links().into_iter();
+            forget.extend(names.map(|link| Forget::Name { folder: link.parent.id, name: link.name }));
+        }
+        forget
     }
 
     fn report(&self, event: Event) {

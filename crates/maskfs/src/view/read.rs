@@ -4,6 +4,7 @@ use super::View;
 use super::resolve::{Child, Folder};
 use crate::host::{FileKind, PATH_FLAGS, identity, kind_of, open_child, stat_child, stat_fd};
 use crate::nodes::{Key, Link, Node, Place};
+use crate::watcher::Remember;
 use pinfold_policy::{Kind, Verdict};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom, Statx};
@@ -37,8 +38,7 @@ pub struct Attr {
 pub struct Found {
     pub node: u64,
     pub attr: Attr,
-    /// Nothing but this mount can change it: the kernel may remember it.
-    pub stable: bool,
+    pub remember: Remember,
 }
 
 /// An open file or folder.
@@ -68,6 +68,20 @@ impl View {
         self.found(&parent, &folder, name, child)
     }
 
+    /// Whether the answer "there is no such name" may be remembered.
+    pub fn absence_lasts(&self, parent: u64) -> bool {
+        self.node(parent).is_ok_and(|parent| self.names_last(&parent))
+    }
+
+    /// Whether names in this folder stay what they are until we are told.
+    fn names_last(&self, folder: &Arc<Node>) -> bool {
+        match folder.place() {
+            Place::Host => folder.marked.load(Ordering::Acquire),
+            Place::Private | Place::GitMount => true,
+            Place::Decoy | Place::Door => false,
+        }
+    }
+
     /// `.` and `..` may be looked up by the kernel for exports only; we have none.
     fn checked_lookup(name: &[u8]) -> Result<(), Errno> {
         Self::checked(name).map_err(|e| if e == Errno::INVAL { Errno::NOENT } else { e })
@@ -80,43 +94,83 @@ impl View {
     pub(super) fn found(&self, parent: &Arc<Node>, folder: &Folder, name: &[u8], child: Child) -> Result<Found, Errno> {
         let link = Link { parent: parent.clone(), name: name.to_vec() };
         let place = Self::child_place(&child);
+        let named = Remember { name: self.names_last(parent), attributes: true };
         match child {
             Child::Absent => Err(Errno::NOENT),
-            Child::Host { stat, .. } | Child::Door { stat } => {
+            Child::Host { stat, .. } => {
                 let node = self.nodes.reach(Self::key_of(&stat), place, kind_of(&stat), link);
-                Ok(Found { node: node.id, attr: self.host_attr(&stat), stable: false })
+                let attributes = self.attributes_last(&node, parent, &stat);
+                // A folder is marked before its attributes are taken for good, so they are taken once more.
+                let stat = if attributes && node.kind == FileKind::Folder { self.fresh(&node, stat) } else { stat };
+                // With a second name somewhere, a name's verdict hangs on more than this folder.
+                let name = named.name && (node.kind == FileKind::Folder || stat.stx_nlink == 1);
+                let remember = Remember { name, attributes };
+                Ok(Found { node: node.id, attr: self.host_attr(&stat), remember })
+            }
+            Child::Door { stat } => {
+                let node = self.nodes.reach(Self::key_of(&stat), place, kind_of(&stat), link);
+                Ok(Found { node: node.id, attr: self.attr(&stat), remember: Remember::NOTHING })
             }
             Child::Private { stat, .. } => {
                 let node = self.nodes.reach(Self::key_of(&stat), place, kind_of(&stat), link);
-                // Directly below a folder of the host the name can still change hands; deeper down it can't.
-                let stable = matches!(folder, Folder::Private { .. });
-                Ok(Found { node: node.id, attr: self.attr(&stat), stable })
+                Ok(Found { node: node.id, attr: self.attr(&stat), remember: named })
             }
             Child::Decoy { folder: true } => {
                 let Folder::Host { id, .. } = folder else { return Err(Errno::NOENT) };
                 let dir = self.store.make_decoy(id, name)?;
                 let stat = stat_child(dir.as_fd(), name)?;
                 let node = self.nodes.reach(Self::key_of(&stat), Place::Private, FileKind::Folder, link);
-                Ok(Found { node: node.id, attr: self.attr(&stat), stable: false })
+                Ok(Found { node: node.id, attr: self.attr(&stat), remember: named })
             }
             Child::Decoy { folder: false } => {
                 let Folder::Host { id, .. } = folder else { return Err(Errno::NOENT) };
                 let key = Key::Decoy { folder: *id, name: name.to_vec() };
                 let node = self.nodes.reach(key, place, FileKind::File, link);
-                Ok(Found { node: node.id, attr: self.decoy_attr(&node), stable: false })
+                // It may be a decoy for the sake of another name of its inode, which is watched elsewhere.
+                let remember = Remember { name: false, attributes: true };
+                Ok(Found { node: node.id, attr: self.decoy_attr(&node), remember })
             }
             Child::GitMount => {
                 let node = self.nodes.reach(Key::GitMount, place, FileKind::Folder, link);
-                Ok(Found { node: node.id, attr: self.git_mount_attr(), stable: true })
+                Ok(Found { node: node.id, attr: self.git_mount_attr(), remember: Remember::ALL })
             }
         }
     }
 
-    pub fn getattr(&self, node: u64, handle: Option<u64>) -> Result<Attr, Errno> {
+    /// Whether a host object's attributes stay what they are until we are told: of a folder, when it is marked itself; of
+    /// a file, when the folder of its only name is.
+    fn attributes_last(&self, node: &Arc<Node>, parent: &Arc<Node>, stat: &Statx) -> bool {
+        if !parent.marked.load(Ordering::Acquire) {
+            return false;
+        }
+        match node.kind {
+            FileKind::Folder => self.object_fd(node).is_ok_and(|fd| self.watcher.mark(node, fd.as_fd())),
+            FileKind::File | FileKind::Symlink | FileKind::Special => stat.stx_nlink == 1,
+        }
+    }
+
+    fn fresh(&self, node: &Arc<Node>, stat: Statx) -> Statx {
+        self.object_fd(node).and_then(|fd| stat_fd(fd.as_fd())).unwrap_or(stat)
+    }
+
+    /// Whether attributes got by [`View::getattr`] may be remembered.
+    pub(super) fn attr_lasts(&self, node: &Arc<Node>, stat: &Statx) -> bool {
+        match node.place() {
+            Place::Private => true,
+            Place::Host => {
+                let Some(link) = node.link() else { return node.marked.load(Ordering::Acquire) };
+                self.attributes_last(node, &link.parent, stat)
+            }
+            Place::Door | Place::Decoy | Place::GitMount => false,
+        }
+    }
+
+    /// Attributes, and whether they may be remembered.
+    pub fn getattr(&self, node: u64, handle: Option<u64>) -> Result<(Attr, bool), Errno> {
         let node = self.node(node)?;
         match node.place() {
-            Place::Decoy => return Ok(self.decoy_attr(&node)),
-            Place::GitMount => return Ok(self.git_mount_attr()),
+            Place::Decoy => return Ok((self.decoy_attr(&node), true)),
+            Place::GitMount => return Ok((self.git_mount_attr(), true)),
             Place::Host | Place::Private | Place::Door => {}
         }
         let open = handle.and_then(|id| self.handle(id).ok()).and_then(|handle| handle.fd.clone());
@@ -124,11 +178,16 @@ impl View {
             Some(fd) => fd,
             None => self.object_fd(&node)?,
         };
-        let stat = stat_fd(fd.as_fd())?;
+        let mut stat = stat_fd(fd.as_fd())?;
+        let lasts = self.attr_lasts(&node, &stat);
+        if lasts && node.kind == FileKind::Folder {
+            // It may have been marked only now.
+            stat = stat_fd(fd.as_fd())?;
+        }
         if node.place() == Place::Host && !self.still_shown(&node, fd.as_fd()) {
             return Err(Errno::STALE);
         }
-        Ok(if node.place() == Place::Host { self.host_attr(&stat) } else { self.attr(&stat) })
+        Ok((if node.place() == Place::Host { self.host_attr(&stat) } else { self.attr(&stat) }, lasts))
     }
 
     /// Whether a host object reached before is still one that the box may see.
@@ -239,13 +298,38 @@ impl View {
         Ok(at)
     }
 
-    pub fn opendir(&self, node: u64) -> Result<u64, Errno> {
+    /// Opens a folder. Also says whether its list of names may be remembered.
+    pub fn opendir(&self, node: u64) -> Result<(u64, bool), Errno> {
         let node = self.node(node)?;
         if node.kind != FileKind::Folder {
             return Err(Errno::NOTDIR);
         }
         let place = node.place();
-        Ok(self.keep_handle(&node, None, place))
+        // Opening marks the folder, before its names are read.
+        if place == Place::Host {
+            self.folder(&node)?;
+        }
+        let lasts = self.names_last(&node);
+        Ok((self.keep_handle(&node, None, place), lasts))
+    }
+
+    /// Names with what they stand for, as look-ups would have answered. A name that is gone by then has no answer.
+    pub fn readdir_plus(&self, handle: u64, start: usize, max: usize) -> Result<Vec<(Listed, Option<Found>)>, Errno> {
+        let names = self.readdir(handle, start, max)?;
+        let node = self.handle(handle)?.node.clone();
+        if node.place() == Place::GitMount {
+            return Ok(names.into_iter().map(|name| (name, None)).collect());
+        }
+        let folder = self.folder(&node)?;
+        let found = |name: &[u8]| {
+            // A repository is made ready when somebody looks into it, not when its folder is listed.
+            if name == b"." || name == b".." || name.to_ascii_lowercase().ends_with(b".git") {
+                return None;
+            }
+            let child = self.child(&folder, name).ok()?;
+            self.found(&node, &folder, name, child).ok()
+        };
+        Ok(names.into_iter().map(|name| (name.clone(), found(&name.name))).collect())
     }
 
     /// At most `max` names of an open folder from the `start`-th on. The list is taken at `start` 0 and kept until the

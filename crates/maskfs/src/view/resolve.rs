@@ -7,7 +7,7 @@ use super::{DOOR_PREFIX, Event, View};
 use crate::host::{
     self, FileKind, Identity, PATH_FLAGS, Whereabouts, identity, kind_of, open_child, stat_child, stat_fd,
 };
-use crate::nodes::{Key, Node, Place};
+use crate::nodes::{Key, Link, Node, Place};
 use pinfold_policy::{Kind, RelPath, RelPathBuf, Verdict};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, Statx};
@@ -63,6 +63,8 @@ impl View {
                     return Err(Errno::STALE);
                 }
                 let Key::Real(id) = node.key() else { return Err(Errno::STALE) };
+                // Before anything in it is looked at: what changes from here on, we hear of.
+                self.watcher.mark(node, fd.as_fd());
                 Ok(Folder::Host { fd, path, id })
             }
             Place::Private => match node.key() {
@@ -131,9 +133,28 @@ impl View {
     }
 
     fn reopen_by_name(&self, node: &Arc<Node>, depth: usize) -> Result<OwnedFd, Errno> {
-        let Some(link) = node.link() else {
+        let links = node.links();
+        if links.is_empty() {
             return rustix::fs::openat(self.host.fd(), c".", PATH_FLAGS, Mode::empty());
-        };
+        }
+        let mut error = Errno::STALE;
+        for link in links.into_iter().rev() {
+            match self.reopen_as(node, &link, depth) {
+                Ok(fd) => {
+                    self.nodes.relink(node, link);
+                    return Ok(fd);
+                }
+                Err(e) => {
+                    node.drop_link(&link);
+                    error = e;
+                }
+            }
+        }
+        // A name that is gone is a stale node: the kernel then looks the name up again.
+        Err(if error == Errno::NOENT { Errno::STALE } else { error })
+    }
+
+    fn reopen_as(&self, node: &Arc<Node>, link: &Link, depth: usize) -> Result<OwnedFd, Errno> {
         let place = node.place();
         let parent_place = link.parent.place();
         let fd = match (place, parent_place) {

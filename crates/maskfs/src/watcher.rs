@@ -1,0 +1,109 @@
+//! What the kernel may remember of the host's tree, and how it is told to forget.
+//!
+//! A folder is marked before anything in it is looked at. From then on every change that the host makes there becomes an
+//! event, and every event an invalidation, so names and attributes of a marked folder may be remembered for long. Where a
+//! folder can't be marked nothing in it is remembered: slow, never stale. No byte of a file depends on any of this: reads
+//! are checked when they are answered, and what the page cache keeps was public when it was read.
+
+use crate::nodes::Node;
+use pinfold_sys::watch::{FileHandle, FolderEvent, Interest, Watch, file_handle};
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+#[derive(Debug)]
+pub struct Watcher {
+    watch: Option<Watch>,
+    /// Marked folders by the handle that events name them by.
+    folders: Mutex<HashMap<FileHandle, Weak<Node>>>,
+    refused: AtomicBool,
+}
+
+/// Something of the host changed that the kernel may remember.
+#[derive(Debug, Clone)]
+pub enum Stale {
+    /// A name in this folder, and whether the name itself changed or only what it stands for.
+    Name { folder: Arc<Node>, name: Vec<u8>, names: bool },
+    /// The folder itself got other attributes.
+    Folder(Arc<Node>),
+    /// Anything.
+    All,
+}
+
+impl Watcher {
+    pub fn new() -> Self {
+        Watcher { watch: Watch::new().ok(), folders: Mutex::default(), refused: AtomicBool::new(false) }
+    }
+
+    /// Marks a folder; whether what is in it may be remembered. Must come before the first look into it.
+    pub fn mark(&self, node: &Arc<Node>, fd: BorrowedFd<'_>) -> bool {
+        if node.marked.load(Ordering::Acquire) {
+            return true;
+        }
+        let Some(watch) = &self.watch else { return false };
+        let Ok(handle) = file_handle(fd) else { return false };
+        self.folders.lock().unwrap().insert(handle, Arc::downgrade(node));
+        let marked = watch.mark_folder(fd, Interest::Contents).is_ok();
+        node.marked.store(marked, Ordering::Release);
+        self.refused.fetch_or(!marked, Ordering::Relaxed);
+        marked
+    }
+
+    /// Whether a mark was refused since this was last asked.
+    pub fn was_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed)
+    }
+
+    /// Waits for changes by anybody but this process, not longer than `patience`. `None`: there will be none, ever.
+    pub fn wait(&self, patience: Option<Duration>) -> Option<Vec<Stale>> {
+        let watch = self.watch.as_ref()?;
+        let patience = patience.and_then(|time| rustix::event::Timespec::try_from(time).ok());
+        let mut poll = [rustix::event::PollFd::new(watch, rustix::event::PollFlags::IN)];
+        loop {
+            match rustix::event::poll(&mut poll, patience.as_ref()) {
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+        let events = watch.drain().ok()?;
+        let folders = self.folders.lock().unwrap();
+        let mut stale = Vec::new();
+        for event in events {
+            match event {
+                FolderEvent::Overflow => return Some(vec![Stale::All]),
+                FolderEvent::Changed(change) if change.own => {}
+                FolderEvent::Changed(change) => {
+                    let Some(folder) = folders.get(&change.folder).and_then(Weak::upgrade) else { continue };
+                    stale.push(match change.name.as_slice() {
+                        b"." => Stale::Folder(folder),
+                        _ => Stale::Name { folder, name: change.name, names: change.names },
+                    });
+                }
+            }
+        }
+        Some(stale)
+    }
+
+    /// Forgets folders that nobody holds any more. Called now and then: an entry is small.
+    pub fn sweep(&self) {
+        self.folders.lock().unwrap().retain(|_, node| node.strong_count() > 0);
+    }
+}
+
+/// What may be remembered of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Remember {
+    /// That the name stands for this object (or for nothing).
+    pub name: bool,
+    /// The object's attributes.
+    pub attributes: bool,
+}
+
+impl Remember {
+    pub const NOTHING: Remember = Remember { name: false, attributes: false };
+    pub const ALL: Remember = Remember { name: true, attributes: true };
+}
