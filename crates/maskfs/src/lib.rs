@@ -11,6 +11,7 @@ pub mod abi;
 mod gate;
 mod guard;
 mod host;
+pub mod isolate;
 mod nodes;
 mod serve;
 mod store;
