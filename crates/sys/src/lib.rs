@@ -4,6 +4,7 @@
 //! must have seen to. What rustix offers safely is used directly by the crates above.
 
 pub mod channel;
+pub mod command;
 pub mod landlock;
 pub mod mount;
 pub mod net;

@@ -1,0 +1,37 @@
+//! Limits for a helper program, in force before its first instruction.
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Gives the program that `command` starts these limits, soft and hard. A limit that is already lower stays.
+///
+/// They are set by the new process itself, which may always lower its own; limiting a program of another user from
+/// outside would need a privilege.
+pub fn limit(command: &mut Command, limits: &[(Resource, u64)]) {
+    let limits = limits.to_vec();
+    let set = move || {
+        for &(resource, most) in &limits {
+            let hard = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX).min(most);
+            setrlimit(resource, Rlimit { current: Some(hard), maximum: Some(hard) })?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec, `set` makes two plain system calls per limit and touches only memory that it owns;
+    // it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(set) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_starts_limited() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "ulimit -Hc; ulimit -Sn"]);
+        limit(&mut command, &[(Resource::Core, 0), (Resource::Nofile, 16)]);
+        let out = command.output().expect("sh runs");
+        assert_eq!(String::from_utf8_lossy(&out.stdout), "0\n16\n");
+    }
+}
