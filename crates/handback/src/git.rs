@@ -9,7 +9,7 @@ use crate::names::Oid;
 use crate::place;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs as rfs;
-use rustix::process::{PidfdFlags, Resource, Rlimit, pidfd_open, prlimit};
+use rustix::process::{PidfdFlags, Resource, pidfd_open};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -232,7 +232,7 @@ impl Git {
             Input::Stream(fd) => (fd.into(), None),
         };
         let mut child = self.command(&call).stdin(stdin).spawn().map_err(failed)?;
-        let answer = limit(&child, &call).and_then(|()| Talk::with(&mut child, bytes)?.until_done(&call));
+        let answer = Talk::with(&mut child, bytes).and_then(|talk| talk.until_done(&call));
         match answer {
             Ok(Ended::Done(out, said)) => {
                 let status = child.wait().map_err(failed)?;
@@ -266,6 +266,7 @@ impl Git {
         if let Some((uid, gid)) = self.run_as {
             command.uid(uid).gid(gid);
         }
+        pinfold_sys::command::limit(&mut command, &limits(call));
         command
     }
 }
@@ -279,19 +280,9 @@ fn owner_to_run_as(git_dir: &Path) -> io::Result<Option<(u32, u32)>> {
     Ok((stat.st_uid != 0).then_some((stat.st_uid, stat.st_gid)))
 }
 
-fn limit(child: &Child, call: &Call) -> io::Result<()> {
-    let pid = rustix::process::Pid::from_child(child);
-    let set = |resource, bytes| {
-        let both = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-        match prlimit(Some(pid), resource, both) {
-            // It has ended already.
-            Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(e) => Err(io::Error::from(e)),
-        }
-    };
-    set(Resource::Data, MAX_MEMORY)?;
-    set(Resource::Core, 0)?;
-    call.max_file.map_or(Ok(()), |bytes| set(Resource::Fsize, bytes))
+fn limits(call: &Call) -> Vec<(Resource, u64)> {
+    let fixed = [(Resource::Data, MAX_MEMORY), (Resource::Core, 0)];
+    fixed.into_iter().chain(call.max_file.map(|bytes| (Resource::Fsize, bytes))).collect()
 }
 
 fn describe(said: &[u8], status: ExitStatus) -> String {

@@ -60,6 +60,20 @@ impl World {
         Importer::new(&self.facts, ask).unwrap()
     }
 
+    /// Like [`World::importer`], where git refuses to speak to us about the repository.
+    fn somebodys_importer(&self) -> Importer {
+        let base = git(&self.host, &["-c", "safe.directory=*", "rev-parse", "main"]);
+        let ask = ImportAsk {
+            run_id: "run1".into(),
+            branch: Some(BranchName::parse(b"refs/heads/main").unwrap()),
+            base: Oid::parse(base.trim().as_bytes()).ok(),
+            policy: Arc::new(policy()),
+            prefix: RelPathBuf::root(),
+            limits: Limits::default(),
+        };
+        Importer::new(&self.facts, ask).unwrap()
+    }
+
     fn commit(&self, name: &str, text: &str) -> Oid {
         commit_in(&self.boxed, name, text)
     }
@@ -301,6 +315,64 @@ fn a_linked_worktree_moves_its_own_branch() {
     assert_eq!(report.forward, Forward::Moved { from: Some(oid(&mine.host, "main")), to: tip });
     assert_eq!(git(&linked, &["status", "--porcelain"]), "");
     assert_eq!(git(&mine.host, &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_submodule_as_the_workspace() {
+    let temp = TempDir::new().unwrap();
+    let library = repo(&temp.path().join("library"));
+    let top = repo(&temp.path().join("top"));
+    let url = format!("file://{}", library.display());
+    git(&top, &["-c", "protocol.file.allow=always", "submodule", "add", "-q", &url, "sub"]);
+    let (sub, git_dir) = (top.join("sub"), top.join(".git/modules/sub"));
+    assert!(!git(&sub, &["config", "core.worktree"]).is_empty());
+    git(&sub, &["config", "user.name", "P"]);
+    git(&sub, &["config", "user.email", "p@e"]);
+    let facts = facts(GitLayout::Submodule, &git_dir, &git_dir);
+    let boxed = temp.path().join("box");
+    box_of(&sub, &facts, &boxed);
+    let w = World { temp, host: sub, boxed, facts };
+    let mut importer = w.importer();
+    let tip = w.commit("x", "x\n");
+    write(&w.host, "x", "x\n");
+    assert!(matches!(w.import(&mut importer).forward, Forward::Moved { to, .. } if to == tip));
+    assert_eq!(git(&w.host, &["status", "--porcelain"]), "");
+    assert_eq!(git(&top, &["status", "--porcelain"]), "A  .gitmodules\nAM sub\n");
+}
+
+#[test]
+fn root_leaves_nothing_of_its_own_in_somebody_elses_repository() {
+    if !rustix::process::geteuid().is_root() {
+        return pinfold_testkit::need::skip("only root can work on somebody else's repository");
+    }
+    const SOMEBODY: u32 = 1001;
+    let w = world();
+    let mut importer = w.importer();
+    let mut on_small = w.commit("x", "x\n");
+    let give = |path: &Path| std::os::unix::fs::lchown(path, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    fs::set_permissions(w.temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert!(std::process::Command::new("chown").args(["-R", "1001:1001"]).arg(&w.host).status().unwrap().success());
+    give(&w.host);
+    for round in 0..2 {
+        let listed = git(&w.boxed, &["rev-list", "--objects", "--no-object-names", on_small.as_str()]);
+        let bytes = pack(&w.boxed, &[], &listed);
+        // The importer found out whose repository it is when it was made, so a fresh one is needed.
+        if round == 0 {
+            importer = w.somebodys_importer();
+        }
+        let report = importer.import(&main_at(on_small.as_str()), Some(stream(bytes))).unwrap();
+        assert!(matches!(report.forward, Forward::Moved { .. }), "{report:?}");
+        for n in 0..110 {
+            write(&w.boxed, &format!("many/{n}"), &format!("{round} {n}\n"));
+        }
+        git(&w.boxed, &["add", "-A"]);
+        git(&w.boxed, &["commit", "-q", "-m", "many"]);
+        on_small = oid(&w.boxed, "HEAD");
+    }
+    for file in walk(&w.host) {
+        let meta = fs::symlink_metadata(&file).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&meta), SOMEBODY, "{file:?}");
+    }
 }
 
 #[test]
