@@ -3,6 +3,7 @@
 //! One `send` is one `recv`; a message that would not fit whole is an error, never half a message. What the bytes mean
 //! is `wire`'s business.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
@@ -79,6 +80,13 @@ impl Channel {
     /// The next message if one waits. `WouldBlock` when none does.
     pub fn try_recv(&self) -> io::Result<Option<Received>> {
         self.recv_with(RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT)
+    }
+
+    /// Whether the other end is closed. Takes no message that may wait.
+    pub fn closed_by_peer(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::empty())];
+        retry_on_intr(|| poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })))?;
+        Ok(fds[0].revents().contains(PollFlags::HUP))
     }
 
     fn recv_with(&self, flags: RecvFlags) -> io::Result<Option<Received>> {
