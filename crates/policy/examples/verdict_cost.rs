@@ -5,7 +5,7 @@
 //! perf stat -e instructions:u target/fast/examples/verdict_cost
 //! valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*decide*' target/fast/examples/verdict_cost
 //! ```
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "a measurement prints its table")]
 
 use pinfold_policy::{Kind, PathPolicy, PolicySpec, RelPath, RuleSource, UserRule, Verdict};
 use std::hint::black_box;

@@ -140,7 +140,7 @@ fn parse(mut rest: &[u8]) -> Result<Vec<Segment>, BadPattern> {
 }
 
 /// Up to the next slash: the tokens, what follows the slash, and whether the name was exactly `**`.
-#[allow(clippy::type_complexity)]
+#[allow(clippy::type_complexity, reason = "three parts, used once; a struct would only rename them")]
 fn parse_name(text: &[u8]) -> Result<(Vec<Token>, Option<&[u8]>, bool), BadPattern> {
     let mut tokens = Vec::new();
     let mut at = 0;

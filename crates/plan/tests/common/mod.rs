@@ -1,5 +1,5 @@
-#![allow(dead_code)] // Not every test file uses every fact.
 //! Fixed requests and facts: a plain developer's machine, and the same started by root.
+#![allow(dead_code, reason = "not every test file uses every fact")]
 
 use pinfold_plan::*;
 use pinfold_policy::PolicySpec;
