@@ -3,6 +3,7 @@
 //! This is where the crates meet that must not know each other: the engine gets the configuration for MaskFs as bytes,
 //! and the door for commits as a trait object.
 
+mod commits;
 pub mod log;
 
 use crate::agents::Agent;
@@ -39,7 +40,8 @@ fn perform(prepared: &Prepared, report: &Report) -> Result<ExitCode, Failure> {
         }
         tell(&event, report);
     };
-    let host = RunHost { maskfs_config: maskfs_config(plan)?, events: &mut events, git: None };
+    let git = commits::door(plan)?;
+    let host = RunHost { maskfs_config: maskfs_config(plan)?, events: &mut events, git };
     finish(plan, &pinfold_engine::perform(plan, host)?)
 }
 

@@ -17,8 +17,8 @@ const MAX_LISTED: usize = 200;
 struct Run {
     id: String,
     alive: bool,
-    /// Seconds since 1970.
-    started: u64,
+    /// Milliseconds since 1970.
+    started_ms: u64,
     workspace: Option<String>,
     command: Option<String>,
     code: Option<u8>,
@@ -33,7 +33,7 @@ pub fn run(_args: &RunsArgs, report: &Report) -> Result<ExitCode, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(Failure::of(Trouble::Host, &error).hint(format!("it is in {}", folder.display()))),
     }
-    runs.sort_by_key(|run| std::cmp::Reverse((run.started, run.id.clone())));
+    runs.sort_by_key(|run| std::cmp::Reverse((run.started_ms, run.id.clone())));
     runs.truncate(MAX_LISTED);
     for run in &runs {
         if report.json { report.print_json(run) } else { report.print(&line(run)) }
@@ -48,9 +48,9 @@ fn look(folder: &Path) -> Option<Run> {
     let id = folder.file_name()?.to_str().filter(|id| id.len() == 32)?.to_owned();
     let seen = folder.join("lock").symlink_metadata().ok()?;
     let started = seen.created().or_else(|_| seen.modified()).ok()?;
-    let started = started.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    let started = started.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis() as u64;
     let log::Summary { workspace, command, code } = log::summary(&folder.join("log.jsonl"));
-    Some(Run { id, alive: is_locked(&folder.join("lock")), started, workspace, command, code })
+    Some(Run { id, alive: is_locked(&folder.join("lock")), started_ms: started, workspace, command, code })
 }
 
 /// Whoever runs a box holds its lock for as long as it lives.

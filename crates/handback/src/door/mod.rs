@@ -8,6 +8,7 @@
 //! It does not know where the result will be mounted, nor what the work tree holds.
 
 mod config;
+mod credentials;
 mod error;
 mod extras;
 mod nested;
@@ -115,6 +116,14 @@ pub struct DoorReport {
     pub hash: HashKind,
     /// In plain words: what was left out and why.
     pub notes: Vec<String>,
+}
+
+/// Where the host's `HEAD` points now.
+pub fn head(host: &HostGit) -> Result<Head, DoorError> {
+    let mut notes = Vec::new();
+    let settings = Settings::read(host.git_dir(), host.common_dir(), &mut notes)?;
+    let refs = read_refs(host, &settings, &mut notes)?;
+    refs::head(host.git_dir(), &refs, settings.hash)
 }
 
 /// Fills the empty folder `dest` with a git directory for the box.
