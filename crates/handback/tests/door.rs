@@ -214,6 +214,12 @@ fn pushing_says_at_once_that_it_is_not_needed() {
     git(&w.host, &["config", "http.extraHeader", "Authorization: h3ader"]);
     git(&w.host, &["config", "credential.helper", "!cat /t0ken"]);
     git(&w.host, &["config", "core.fsmonitor", "/bin/evil"]);
+    let log = fs::read_to_string(w.host.join(".git/logs/HEAD")).unwrap();
+    let line = log.lines().last().unwrap().split('\t').next().unwrap();
+    write(&w.host, ".git/logs/HEAD", &format!("{log}{line}\tpull https://u:t0ken@h/x: Fast-forward\n"));
+    for name in ["COMMIT_EDITMSG", "FETCH_HEAD", "lfs/objects/x", "modules/sub/config", "description", "hooks/notes"] {
+        write(&w.host, &format!(".git/{name}"), "t0ken\n");
+    }
     git(&w.host, &["update-ref", "refs/remotes/origin/main", "HEAD"]);
     git(&w.host, &["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"]);
     let dest = w.host.parent().unwrap().join("again");
@@ -267,6 +273,8 @@ fn hooks_are_copied_as_they_are_meant() {
     hook("pre-commit", 0o755);
     hook("commit-msg", 0o644);
     hook("not-a-hook", 0o755);
+    hook("post-merge", 0o755);
+    fs::write(hooks.join("post-merge"), "curl -H \"Authorization: Bearer_0123456789\" https://x\n").unwrap();
     std::os::unix::fs::symlink("../../tools/push.sh", hooks.join("pre-push")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", hooks.join("post-commit")).unwrap();
     let dest = w.host.parent().unwrap().join("again");

@@ -437,6 +437,49 @@ fn the_branch_waits_when_the_person_is_busy() {
 }
 
 #[test]
+fn rewritten_commits_are_kept_and_the_branch_waits() {
+    let w = world();
+    let mut importer = w.importer();
+    w.commit("x", "x\n");
+    assert!(matches!(w.import(&mut importer).forward, Forward::Moved { .. }));
+    git(&w.boxed, &["commit", "-q", "--amend", "-m", "better words"]);
+    let amended = oid(&w.boxed, "main");
+    let report = w.import(&mut importer);
+    assert!(waits(&report).contains("the box has rewritten commits that main has here already"), "{report:?}");
+    assert_eq!(oid(&w.host, "refs/pinfold/run1/heads/main"), amended);
+}
+
+#[test]
+fn branches_as_the_host_gave_them_are_not_stored_again() {
+    let w = world();
+    git(&w.host, &["branch", "same"]);
+    git(&w.host, &["branch", "older"]);
+    let boxed = w.temp.path().join("second");
+    box_of(&w.host, &w.facts, &boxed);
+    let w = World { boxed, ..w };
+    let mut importer = w.importer();
+    git(&w.host, &["checkout", "-q", "older"]);
+    commit_in(&w.host, "newer", "n\n");
+    git(&w.host, &["checkout", "-q", "main"]);
+    let report = w.import(&mut importer);
+    assert_eq!((report.stored.len(), report.known.len()), (0, 3), "{report:?}");
+    assert_eq!(git(&w.host, &["for-each-ref", "refs/pinfold"]), "");
+}
+
+#[test]
+fn a_branch_that_is_another_name_for_one_is_not_cut_loose() {
+    let w = world();
+    git(&w.host, &["branch", "-m", "main", "trunk"]);
+    git(&w.host, &["symbolic-ref", "refs/heads/main", "refs/heads/trunk"]);
+    git(&w.host, &["symbolic-ref", "HEAD", "refs/heads/main"]);
+    let mut importer = w.importer();
+    w.commit("x", "x\n");
+    let report = w.import(&mut importer);
+    assert!(waits(&report).contains("another name"), "{report:?}");
+    assert_eq!(git(&w.host, &["symbolic-ref", "refs/heads/main"]), "refs/heads/trunk\n");
+}
+
+#[test]
 fn the_branch_follows_once_the_person_is_done() {
     let w = world();
     let mut importer = w.importer();
@@ -795,4 +838,80 @@ fn a_small_pack_that_unpacks_to_much_is_refused() {
     let before = w.snapshot();
     assert!(refused(w.try_import(&mut w.importer())).contains("bytes"));
     w.host_is_untouched(&before);
+}
+
+/// `size` in the seven-bit groups of a delta.
+fn delta_size(mut size: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while size >= 128 {
+        out.push(size as u8 | 128);
+        size >>= 7;
+    }
+    out.push(size as u8);
+    out
+}
+
+fn zlib_stored(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x78, 1];
+    let chunks: Vec<&[u8]> = bytes.chunks(0xffff).collect();
+    for (at, chunk) in chunks.iter().enumerate() {
+        out.push(u8::from(at + 1 == chunks.len()));
+        out.extend_from_slice(&(chunk.len() as u16).to_le_bytes());
+        out.extend_from_slice(&(!(chunk.len() as u16)).to_le_bytes());
+        out.extend_from_slice(chunk);
+    }
+    let (mut a, mut b) = (1u32, 0u32);
+    for &byte in bytes {
+        a = (a + u32::from(byte)) % 65521;
+        b = (b + a) % 65521;
+    }
+    out.extend_from_slice(&(b << 16 | a).to_be_bytes());
+    out
+}
+
+fn pack_entry(kind: u8, size: usize) -> Vec<u8> {
+    let mut out = vec![kind << 4 | (size & 15) as u8];
+    let mut rest = size >> 4;
+    while rest > 0 {
+        *out.last_mut().unwrap() |= 128;
+        out.push((rest & 127) as u8);
+        rest >>= 7;
+    }
+    out
+}
+
+#[test]
+fn a_delta_that_copies_itself_to_gigabytes_is_refused() {
+    const MIB: usize = 1 << 20;
+    const TIMES: usize = 8192;
+    let base = vec![b'x'; MIB];
+    let mut delta = [delta_size(MIB as u64), delta_size((MIB * TIMES) as u64)].concat();
+    for _ in 0..TIMES {
+        // Copy from offset 0, a size of three bytes.
+        delta.extend_from_slice(&[0x80 | 0x70, 0, 0, 0x10]);
+    }
+    let base_id = raw(&object_id("blob", &base));
+    let mut pack = b"PACK\0\0\0\x02\0\0\0\x02".to_vec();
+    pack.extend_from_slice(&pack_entry(3, base.len()));
+    pack.extend_from_slice(&zlib_stored(&base));
+    pack.extend_from_slice(&pack_entry(7, delta.len()));
+    pack.extend_from_slice(&base_id);
+    pack.extend_from_slice(&zlib_stored(&delta));
+    let sum = <sha1::Sha1 as sha1::Digest>::digest(&pack);
+    pack.extend_from_slice(&sum);
+    assert!(pack.len() < 2 * MIB);
+
+    let w = world();
+    let before = w.snapshot();
+    let tip = w.commit("x", "x\n").to_string();
+    let started = std::time::Instant::now();
+    let why = refused(w.importer().import(&main_at(&tip), Some(stream(pack))));
+    assert!(why.contains("memory"), "{why}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(30));
+    w.host_is_untouched(&before);
+}
+
+fn object_id(kind: &str, bytes: &[u8]) -> String {
+    let whole = [format!("{kind} {}\0", bytes.len()).as_bytes(), bytes].concat();
+    <sha1::Sha1 as sha1::Digest>::digest(&whole).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -1,6 +1,7 @@
 //! The smaller things that a git directory holds: hooks, logs, the state of an operation in progress, excludes.
 
 use super::config::Config;
+use super::credentials;
 use super::error::{DoorError, printable};
 use super::refs::Head;
 use super::{DoorAsk, HostGit};
@@ -163,6 +164,7 @@ pub(super) fn logs(host: &HostGit, dest: Dest<'_>, head: &Head, notes: &mut Vec<
             Ok(None) => {}
             Ok(Some(text)) => {
                 dest.folders_above(&path).map_err(DoorError::write(&path))?;
+                let text = credentials::without_user_info(&text);
                 dest.file(&path, 0o644, &text).map_err(DoorError::write(&path))?;
             }
             Err(e) => notes.push(format!("{} was left out: {e}", printable(&path))),
@@ -274,6 +276,9 @@ fn copy_hooks(folder: &OwnedFd, dest: Dest<'_>, notes: &mut Vec<String>) -> Resu
             Err(_) => {}
         }
         match place::read_below(folder.as_fd(), name, MAX_HOOK) {
+            Ok(Some(hook)) if credentials::seem_to_be_in(&hook.bytes) => {
+                notes.push(format!("hook {} seems to hold a credential and was left out", printable(name)));
+            }
             Ok(Some(hook)) if hook.stat.st_mode & 0o111 != 0 => {
                 dest.file(&to, 0o755, &hook.bytes).map_err(DoorError::write(&to))?;
             }

@@ -63,18 +63,26 @@ pub(super) fn read(
     hash: HashKind,
     notes: &mut Vec<String>,
 ) -> Result<Refs, DoorError> {
-    let mut refs =
-        match place::read_below(common_dir, b"packed-refs", MAX_PACKED_REFS).map_err(DoorError::read("packed-refs"))? {
-            Some(packed) => parse_packed(&packed.bytes, hash)
-                .map_err(|why| DoorError::Malformed { what: "packed-refs".into(), why })?,
-            None => Refs { map: BTreeMap::new(), fully_peeled: true },
-        };
-    let mut walk = Walk { refs: &mut refs, hash, notes };
+    // Loose first: git packs a ref by writing it to packed-refs and then removing the loose one, so that this order meets
+    // it in one place at least.
+    let mut loose = Refs { map: BTreeMap::new(), fully_peeled: true };
+    let mut broken = Vec::new();
+    let mut walk = Walk { refs: &mut loose, hash, notes, broken: &mut broken };
     walk.folder(common_dir, b"refs", 0, &|name| !linked || !is_per_worktree(name))?;
     if linked {
         walk.folder(git_dir, b"refs", 0, &is_per_worktree)?;
     }
-    refs.map.retain(|name, _| !name.starts_with(OURS));
+    let packed =
+        place::read_below(common_dir, b"packed-refs", MAX_PACKED_REFS).map_err(DoorError::read("packed-refs"))?;
+    let mut refs = match packed {
+        Some(packed) => {
+            parse_packed(&packed.bytes, hash).map_err(|why| DoorError::Malformed { what: "packed-refs".into(), why })?
+        }
+        None => Refs { map: BTreeMap::new(), fully_peeled: true },
+    };
+    refs.fully_peeled &= loose.fully_peeled;
+    refs.map.extend(loose.map);
+    refs.map.retain(|name, _| !name.starts_with(OURS) && !broken.contains(name));
     Ok(refs)
 }
 
@@ -82,6 +90,8 @@ struct Walk<'a> {
     refs: &'a mut Refs,
     hash: HashKind,
     notes: &'a mut Vec<String>,
+    /// Loose refs that hold nothing sensible; they hide packed ones of their name, as for git.
+    broken: &'a mut Vec<Vec<u8>>,
 }
 
 impl Walk<'_> {
@@ -120,7 +130,7 @@ impl Walk<'_> {
         };
         let Some(value) = parse_loose(&file.bytes, self.hash) else {
             self.notes.push(format!("ref {} is broken and was left out", printable(&full)));
-            self.refs.map.remove(&full);
+            self.broken.push(full);
             return Ok(());
         };
         if self.refs.map.len() >= MAX_REFS {

@@ -7,7 +7,7 @@
 use super::error::ImportError;
 use super::inspect::{self, Concerns};
 use super::limits::Limits;
-use crate::door::printable;
+use crate::door::{Value, parse_loose, printable};
 use crate::git::{Call, Git};
 use crate::names::{BranchName, HashKind, Oid};
 use crate::place;
@@ -103,16 +103,19 @@ impl Mover<'_> {
                 Some(_) => Err(Forward::waits(format!("{} no longer exists here", self.branch.short()))),
             });
         };
-        if at == new || self.is_ancestor(new, at)? {
+        if at == new || inspect::is_ancestor(self.git, new, at)? {
             return Ok(Err(Forward::Nothing));
         }
-        if !self.is_ancestor(at, new)? {
-            let why = format!("{} has commits here that the box does not have", self.branch.short());
-            return Ok(Err(Forward::waits(why)));
+        if !inspect::is_ancestor(self.git, at, new)? {
+            let short = self.branch.short();
+            return Ok(Err(Forward::waits(match self.last {
+                Some(last) if last == at => format!("the box has rewritten commits that {short} has here already"),
+                _ => format!("{short} has commits here that the box does not have"),
+            })));
         }
         // Ours, or a commit of the person's that the box has taken in since. Anything else was moved back on purpose.
         let known = match self.last {
-            Some(last) => last == at || self.is_ancestor(last, at)?,
+            Some(last) => last == at || inspect::is_ancestor(self.git, last, at)?,
             None => true,
         };
         Ok(if known { Ok(host) } else { Err(Forward::waits(format!("{} was moved here", self.branch.short()))) })
@@ -127,6 +130,11 @@ impl Mover<'_> {
                 None => "no branch".into(),
             };
             return Ok(Some(format!("{now} is checked out here, not {short}")));
+        }
+        let own = place::read_below(self.common_dir, self.branch.full().as_bytes(), 64 << 10);
+        let own = own.map_err(ImportError::host("read the branch"))?;
+        if own.is_some_and(|file| matches!(parse_loose(&file.bytes, self.hash), Some(Value::Symbolic(_)))) {
+            return Ok(Some(format!("{short} is another name for another branch here")));
         }
         if self.is_checked_out_elsewhere().map_err(ImportError::host("look at the worktrees"))? {
             return Ok(Some(format!("{short} is also checked out in another worktree")));
@@ -159,15 +167,6 @@ impl Mover<'_> {
 
     fn value(&self) -> Result<Option<Oid>, ImportError> {
         Ok(self.git.id(Call::new(["rev-parse", "--verify", "--quiet", "--end-of-options", self.branch.full()]))?)
-    }
-
-    fn is_ancestor(&self, old: Oid, new: Oid) -> Result<bool, ImportError> {
-        let call = Call::new(["merge-base", "--is-ancestor", old.as_str(), new.as_str()]);
-        match self.git.asks(call) {
-            // One of them is gone from the host: then it is no ancestor.
-            Err(crate::git::GitError::Failed { .. }) => Ok(false),
-            other => Ok(other?),
-        }
     }
 
     fn concerns(&self, base: Option<Oid>, new: Oid) -> Result<Concerns, ImportError> {
@@ -230,8 +229,8 @@ impl Mover<'_> {
 /// The ref that `HEAD` names; `None` if it names a commit, or nothing that we understand.
 fn read_head(git_dir: BorrowedFd<'_>, hash: HashKind) -> io::Result<Option<Vec<u8>>> {
     let Some(file) = place::read_below(git_dir, b"HEAD", 64 << 10)? else { return Ok(None) };
-    Ok(match crate::door::parse_loose(&file.bytes, hash) {
-        Some(crate::door::Value::Symbolic(name)) => Some(name),
+    Ok(match parse_loose(&file.bytes, hash) {
+        Some(Value::Symbolic(name)) => Some(name),
         _ => None,
     })
 }

@@ -5,7 +5,7 @@ use super::limits::Limits;
 use super::quarantine::by_the_box;
 use super::trees::{check_tree, leads_out};
 use crate::door::printable;
-use crate::git::{Call, Git, Input};
+use crate::git::{Call, Git, GitError, Input};
 use crate::names::{HashKind, Oid};
 use pinfold_policy::{Kind, PathPolicy, RelPath, RelPathBuf, Verdict};
 use std::collections::BTreeMap;
@@ -38,6 +38,15 @@ fn lines(ids: &[Oid]) -> Vec<u8> {
 /// For `rev-list --stdin`: what to leave out.
 fn without(ids: &[Oid]) -> Vec<u8> {
     ids.iter().flat_map(|oid| [b"^", oid.as_bytes(), b"\n"].concat()).collect()
+}
+
+/// Whether the host has both and `new` holds everything of `old`.
+pub(super) fn is_ancestor(git: &Git, old: Oid, new: Oid) -> Result<bool, ImportError> {
+    match git.asks(Call::new(["merge-base", "--is-ancestor", old.as_str(), new.as_str()])) {
+        // One of them is not there: then it is no ancestor.
+        Err(GitError::Failed { .. }) => Ok(false),
+        other => Ok(other?),
+    }
 }
 
 /// Each id must name a commit.

@@ -26,6 +26,7 @@ use inspect::Concerns;
 use pinfold_plan::{GitFacts, GitLayout};
 use pinfold_policy::{PathPolicy, RelPathBuf};
 use quarantine::Quarantine;
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -121,16 +122,17 @@ impl Importer {
     /// Takes in what the box offers. `pack` holds the objects that the host may lack; without it, it must have them all.
     pub fn import(&mut self, offer: &Offer, pack: Option<OwnedFd>) -> Result<ImportReport, ImportError> {
         let (wanted, mut refused) = self.parse(offer)?;
-        let tips: Vec<Oid> = wanted.iter().map(|(_, oid)| *oid).collect();
+        let known: Vec<Oid> = wanted.iter().map(|(_, oid)| *oid).collect();
+        let news = self.without_the_hosts_own(wanted)?;
+        let tips: Vec<Oid> = news.iter().map(|(_, oid)| *oid).collect();
         let objects = self.take_in(&tips, pack)?;
-        let stored = self.store(wanted, &mut refused)?;
+        let stored = self.store(news, &mut refused)?;
         let own = stored.iter().find(|s| Some(&s.branch) == self.ask.branch.as_ref()).map(|s| s.oid);
         let (forward, watched) = match own {
             Some(new) => self.forward(new)?,
             None => (Forward::Nothing, Vec::new()),
         };
         let head = offer.head.as_deref().and_then(|name| BranchName::parse(name).ok());
-        let known = stored.iter().map(|s| s.oid).collect();
         Ok(ImportReport { stored, refused, forward, head, known, objects, watched })
     }
 
@@ -155,6 +157,24 @@ impl Importer {
             Some((BranchName::parse(name.strip_prefix(b" ")?).ok()?, Oid::parse(oid).ok()?))
         };
         Ok(out.split(|&b| b == b'\n').filter_map(parse).collect())
+    }
+
+    /// Leaves out the branches that the box has as the host gave them to it: the host's own branch of that name holds
+    /// them already.
+    fn without_the_hosts_own(&self, wanted: Vec<(BranchName, Oid)>) -> Result<Vec<(BranchName, Oid)>, ImportError> {
+        let heads: HashMap<BranchName, Oid> = self.host_heads()?.into_iter().collect();
+        let mut news = Vec::new();
+        for (branch, oid) in wanted {
+            let held = match heads.get(&branch) {
+                Some(at) if *at == oid => true,
+                Some(at) => inspect::is_ancestor(&self.git, oid, *at)?,
+                None => false,
+            };
+            if !held {
+                news.push((branch, oid));
+            }
+        }
+        Ok(news)
     }
 
     fn stored_name(&self, branch: &BranchName) -> String {
