@@ -1,7 +1,7 @@
 #![no_main]
 //! The small text files of a git directory, and names: no bytes panic, and what passes has the shape it promises.
 use libfuzzer_sys::fuzz_target;
-use pinfold_handback::door::{Config, parse_gitdir_file, parse_loose, parse_packed};
+use pinfold_handback::door::{Config, parse_gitdir_file, parse_loose, parse_packed, parse_table};
 use pinfold_handback::import::{check_tree, is_dot_git, leads_out};
 use pinfold_handback::names::{BranchName, HashKind, Oid};
 
@@ -10,6 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = parse_packed(bytes, hash);
         let _ = parse_loose(bytes, hash);
         let _ = check_tree(bytes, hash);
+        let _ = parse_table(bytes, hash);
     }
     let _ = Config::default().parse(bytes);
     if let Some(path) = parse_gitdir_file(bytes) {

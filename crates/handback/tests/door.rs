@@ -3,7 +3,8 @@
 mod common;
 
 use common::*;
-use pinfold_handback::door::{DoorError, Head};
+use pinfold_handback::door::{self, DoorError, Head, HostGit};
+use pinfold_handback::names::Oid;
 use pinfold_plan::GitLayout;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -349,6 +350,73 @@ fn sha256_shallow_detached_and_unborn() {
     let report = box_of(&unborn, &main_facts(&unborn), &boxed);
     assert_eq!(report.head, Head::Branch { name: b"refs/heads/trunk".to_vec(), oid: None });
     assert_eq!(status(&boxed), "");
+}
+
+#[test]
+fn where_the_head_is() {
+    let w = world();
+    let facts = main_facts(&w.host);
+    let head = || door::head(&HostGit::open(&facts).unwrap()).unwrap();
+    let main = Oid::parse(git(&w.host, &["rev-parse", "HEAD"]).trim().as_bytes()).unwrap();
+    let on = |name: &str, oid| Head::Branch { name: name.into(), oid };
+    assert_eq!(head(), on("refs/heads/main", Some(main)));
+    git(&w.host, &["pack-refs", "--all"]);
+    assert_eq!(head(), on("refs/heads/main", Some(main)));
+    git(&w.host, &["symbolic-ref", "refs/heads/alias", "refs/heads/main"]);
+    git(&w.host, &["symbolic-ref", "HEAD", "refs/heads/alias"]);
+    assert_eq!(head(), on("refs/heads/alias", Some(main)));
+    git(&w.host, &["symbolic-ref", "HEAD", "refs/heads/unborn"]);
+    assert_eq!(head(), on("refs/heads/unborn", None));
+    fs::write(w.host.join(".git/HEAD"), format!("{main}\n")).unwrap();
+    assert_eq!(head(), Head::Detached(main));
+    fs::write(w.host.join(".git/HEAD"), "ref: refs/../../x\n").unwrap();
+    assert!(door::head(&HostGit::open(&facts).unwrap()).is_err());
+}
+
+#[test]
+fn refs_kept_as_reftable() {
+    let temp = TempDir::new().unwrap();
+    let host = temp.path().join("host");
+    fs::create_dir(&host).unwrap();
+    if !output(&host, &["init", "-q", "--ref-format=reftable"]).status.success() {
+        return pinfold_testkit::need::skip("this git has no reftable");
+    }
+    for format in ["sha1", "sha256"] {
+        let host = repo_with(&temp.path().join(format), &["--ref-format=reftable", "--object-format", format]);
+        for n in 0..500 {
+            git(&host, &["update-ref", &format!("refs/heads/many/branch-{n}"), "HEAD"]);
+        }
+        git(&host, &["tag", "-a", "heavy", "-m", "h"]);
+        git(&host, &["tag", "light"]);
+        git(&host, &["branch", "-D", "-q", "many/branch-7"]);
+        git(&host, &["update-ref", "refs/pinfold/old/heads/x", "HEAD"]);
+        git(&host, &["symbolic-ref", "refs/remotes/origin/HEAD", "refs/heads/main"]);
+        git(&host, &["worktree", "add", "-q", "../linked", "-b", "linked"]);
+        let linked = temp.path().join("linked");
+        git(&linked, &["update-ref", "refs/worktree/own", "HEAD"]);
+        let refs = |dir: &Path| {
+            let listed = git(dir, &["for-each-ref", "--format=%(refname) %(objectname) %(*objectname)"]);
+            listed.lines().filter(|l| !l.contains("refs/pinfold/")).fold(String::new(), |t, l| t + l + "\n")
+        };
+        let boxed = temp.path().join("box");
+        let report = box_of(&host, &main_facts(&host), &boxed);
+        assert!(matches!(report.head, Head::Branch { ref name, oid: Some(_) } if name == b"refs/heads/main"));
+        assert_eq!(refs(&boxed), refs(&host));
+        assert!(refs(&boxed).lines().count() > 500);
+        assert_eq!(status(&boxed), "");
+        git(&host, &["pack-refs"]);
+        let boxed2 = temp.path().join("box2");
+        box_of(&host, &main_facts(&host), &boxed2);
+        assert_eq!(refs(&boxed2), refs(&host));
+        let linkedbox = temp.path().join("linkedbox");
+        let facts = facts(GitLayout::Linked, &host.join(".git/worktrees/linked"), &host.join(".git"));
+        let report = box_of(&linked, &facts, &linkedbox);
+        assert!(matches!(report.head, Head::Branch { ref name, .. } if name == b"refs/heads/linked"));
+        assert_eq!(refs(&linkedbox), refs(&linked));
+        for used in [boxed, boxed2, linked, linkedbox] {
+            fs::remove_dir_all(used).unwrap();
+        }
+    }
 }
 
 #[test]

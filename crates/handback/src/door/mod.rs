@@ -13,6 +13,7 @@ mod error;
 mod extras;
 mod nested;
 mod refs;
+mod reftable;
 mod settings;
 mod tracked;
 
@@ -20,7 +21,9 @@ pub use config::Config;
 pub use error::DoorError;
 pub(crate) use error::printable;
 pub use nested::{Nested, NestedAsk, bare, nested, parse_gitdir_file};
+pub(crate) use refs::value as ref_value;
 pub use refs::{Head, Refs, Value, parse_loose, parse_packed};
+pub use reftable::parse_table;
 
 use crate::names::HashKind;
 use crate::place::{self, Dest};
@@ -64,6 +67,10 @@ impl HostGit {
     /// From folders that are open already. They differ only in a linked worktree.
     pub fn from_folders(git_dir: OwnedFd, common_dir: OwnedFd, shape: Shape) -> Self {
         HostGit { git_dir, common_dir, shape }
+    }
+
+    fn is_linked(&self) -> bool {
+        self.shape == Shape::Linked
     }
 
     /// Holds `HEAD` and `index`.
@@ -118,12 +125,10 @@ pub struct DoorReport {
     pub notes: Vec<String>,
 }
 
-/// Where the host's `HEAD` points now.
+/// Where the host's `HEAD` points now. It looks at no more refs than it has to.
 pub fn head(host: &HostGit) -> Result<Head, DoorError> {
-    let mut notes = Vec::new();
-    let settings = Settings::read(host.git_dir(), host.common_dir(), &mut notes)?;
-    let refs = read_refs(host, &settings, &mut notes)?;
-    refs::head(host.git_dir(), &refs, settings.hash)
+    let settings = Settings::read(host.git_dir(), host.common_dir(), &mut Vec::new())?;
+    refs::head_alone(host, settings.ref_storage, settings.hash)
 }
 
 /// Fills the empty folder `dest` with a git directory for the box.
@@ -131,8 +136,8 @@ pub fn build(host: &HostGit, dest: BorrowedFd<'_>, ask: &DoorAsk<'_>) -> Result<
     let dest = Dest::new(dest, ask.owner);
     let mut notes = Vec::new();
     let settings = Settings::read(host.git_dir(), host.common_dir(), &mut notes)?;
-    let refs = read_refs(host, &settings, &mut notes)?;
-    let head = refs::head(host.git_dir(), &refs, settings.hash)?;
+    let refs = refs::read(host, settings.ref_storage, settings.hash, &mut notes)?;
+    let head = refs::head(host, settings.ref_storage, &refs, settings.hash)?;
 
     for folder in [&b"info"[..], b"objects", b"objects/info", b"objects/pack"] {
         dest.folder(folder).map_err(DoorError::write(folder))?;
@@ -160,16 +165,4 @@ pub fn build(host: &HostGit, dest: BorrowedFd<'_>, ask: &DoorAsk<'_>) -> Result<
         hash: settings.hash,
         notes,
     })
-}
-
-fn read_refs(host: &HostGit, settings: &Settings, notes: &mut Vec<String>) -> Result<Refs, DoorError> {
-    match settings.ref_storage {
-        RefStorage::Files => {
-            refs::read(host.git_dir(), host.common_dir(), host.shape == Shape::Linked, settings.hash, notes)
-        }
-        RefStorage::Reftable => Err(DoorError::Unsupported {
-            feature: "the reftable ref format".into(),
-            hint: "`git refs migrate --ref-format=files` changes it, or open the folder with --here to do without git",
-        }),
-    }
 }

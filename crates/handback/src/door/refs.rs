@@ -4,6 +4,8 @@
 //! `refs/rewritten`; everything else comes from the common folder.
 
 use super::error::{DoorError, printable};
+use super::settings::RefStorage;
+use super::{HostGit, reftable};
 use crate::names::{HashKind, Oid, check_ref_format};
 use crate::place::{self, Dest};
 use rustix::fs::FileType;
@@ -16,6 +18,8 @@ const MAX_NAMES_IN_FOLDER: usize = 1_000_000;
 const MAX_DEPTH: usize = 64;
 const MAX_PACKED_REFS: u64 = 512 << 20;
 const MAX_LOOSE_REF: u64 = 64 << 10;
+/// How many symbolic refs may lead to one another.
+const MAX_SYMBOLIC: usize = 5;
 
 /// What a ref holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +59,32 @@ fn is_per_worktree(name: &[u8]) -> bool {
     PER_WORKTREE.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Reads the refs of a repository with the `files` back end.
+/// Reads all refs, whichever way the repository keeps them.
 pub(super) fn read(
+    host: &HostGit,
+    storage: RefStorage,
+    hash: HashKind,
+    notes: &mut Vec<String>,
+) -> Result<Refs, DoorError> {
+    let linked = host.is_linked();
+    let mut refs = match storage {
+        RefStorage::Files => read_files(host.git_dir(), host.common_dir(), linked, hash, notes)?,
+        RefStorage::Reftable => {
+            let mut refs = Refs { map: BTreeMap::new(), fully_peeled: true };
+            let common = reftable::read_stack(host.common_dir(), hash)?;
+            reftable::add_refs(&mut refs, &common, |name| !linked || !is_per_worktree(name));
+            if linked {
+                reftable::add_refs(&mut refs, &reftable::read_stack(host.git_dir(), hash)?, is_per_worktree);
+            }
+            refs
+        }
+    };
+    refs.map.retain(|name, _| !name.starts_with(OURS));
+    Ok(refs)
+}
+
+/// Reads refs that are kept as files.
+fn read_files(
     git_dir: BorrowedFd<'_>,
     common_dir: BorrowedFd<'_>,
     linked: bool,
@@ -82,7 +110,7 @@ pub(super) fn read(
     };
     refs.fully_peeled &= loose.fully_peeled;
     refs.map.extend(loose.map);
-    refs.map.retain(|name, _| !name.starts_with(OURS) && !broken.contains(name));
+    refs.map.retain(|name, _| !broken.contains(name));
     Ok(refs)
 }
 
@@ -218,23 +246,79 @@ pub fn packed(refs: &Refs) -> Vec<u8> {
     out
 }
 
+/// The value of one ref, `HEAD` among them, in the folder that holds it. `None`: it does not exist, or makes no sense.
+pub(crate) fn value(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    storage: RefStorage,
+    hash: HashKind,
+) -> Result<Option<Value>, DoorError> {
+    match storage {
+        RefStorage::Files => {
+            let file = place::read_below(dir, name, MAX_LOOSE_REF).map_err(DoorError::read(name))?;
+            Ok(file.and_then(|file| parse_loose(&file.bytes, hash)))
+        }
+        RefStorage::Reftable => Ok(reftable::read_stack(dir, hash)?.remove(name)),
+    }
+}
+
 /// Reads `HEAD` and looks up where it points.
-pub(super) fn head(git_dir: BorrowedFd<'_>, refs: &Refs, hash: HashKind) -> Result<Head, DoorError> {
-    let malformed = |why: &str| DoorError::Malformed { what: "HEAD".into(), why: why.into() };
-    let file = place::read_below(git_dir, b"HEAD", MAX_LOOSE_REF).map_err(DoorError::read("HEAD"))?;
-    let file = file.ok_or_else(|| malformed("it does not exist"))?;
-    match parse_loose(&file.bytes, hash).ok_or_else(|| malformed("it is neither a ref nor an id"))? {
-        Value::Id { oid, .. } => Ok(Head::Detached(oid)),
+pub(super) fn head(host: &HostGit, storage: RefStorage, refs: &Refs, hash: HashKind) -> Result<Head, DoorError> {
+    Ok(match head_value(host, storage, hash)? {
+        Value::Id { oid, .. } => Head::Detached(oid),
         Value::Symbolic(name) => {
             let oid = resolve(refs, &name);
-            Ok(Head::Branch { name, oid })
+            Head::Branch { name, oid }
+        }
+    })
+}
+
+/// The same without having read all refs.
+pub(super) fn head_alone(host: &HostGit, storage: RefStorage, hash: HashKind) -> Result<Head, DoorError> {
+    let name = match head_value(host, storage, hash)? {
+        Value::Id { oid, .. } => return Ok(Head::Detached(oid)),
+        Value::Symbolic(name) => name,
+    };
+    let mut at = name.clone();
+    for _ in 0..MAX_SYMBOLIC {
+        let dir = if host.is_linked() && is_per_worktree(&at) { host.git_dir() } else { host.common_dir() };
+        let found = match value(dir, &at, storage, hash)? {
+            None if storage == RefStorage::Files => packed_value(host.common_dir(), &at, hash)?,
+            found => found,
+        };
+        match found {
+            None => break,
+            Some(Value::Id { oid, .. }) => return Ok(Head::Branch { name, oid: Some(oid) }),
+            Some(Value::Symbolic(target)) if check_ref_format(&target).is_ok() => at = target,
+            Some(Value::Symbolic(_)) => break,
         }
     }
+    Ok(Head::Branch { name, oid: None })
+}
+
+fn head_value(host: &HostGit, storage: RefStorage, hash: HashKind) -> Result<Value, DoorError> {
+    let malformed = || DoorError::Malformed { what: "HEAD".into(), why: "it is neither a ref nor an id".into() };
+    match value(host.git_dir(), b"HEAD", storage, hash)?.ok_or_else(malformed)? {
+        Value::Symbolic(name) if check_ref_format(&name).is_err() => Err(malformed()),
+        value => Ok(value),
+    }
+}
+
+/// One ref out of `packed-refs`.
+fn packed_value(common_dir: BorrowedFd<'_>, name: &[u8], hash: HashKind) -> Result<Option<Value>, DoorError> {
+    let packed =
+        place::read_below(common_dir, b"packed-refs", MAX_PACKED_REFS).map_err(DoorError::read("packed-refs"))?;
+    let Some(packed) = packed else { return Ok(None) };
+    let lines = packed.bytes.split(|&b| b == b'\n');
+    let found = lines
+        .filter_map(|line| line.split_at_checked(hash.raw_len() * 2))
+        .find(|(_, rest)| rest.strip_prefix(b" ") == Some(name));
+    Ok(found.and_then(|(hex, _)| Some(Value::Id { oid: Oid::parse(hex).ok()?, peeled: None })))
 }
 
 fn resolve(refs: &Refs, name: &[u8]) -> Option<Oid> {
     let mut name = name;
-    for _ in 0..5 {
+    for _ in 0..MAX_SYMBOLIC {
         match refs.map.get(name)? {
             Value::Id { oid, .. } => return Some(*oid),
             Value::Symbolic(target) => name = target,

@@ -7,7 +7,7 @@
 use super::error::ImportError;
 use super::inspect::{self, Concerns};
 use super::limits::Limits;
-use crate::door::{Value, parse_loose, printable};
+use crate::door::{self, RefStorage, Value, printable};
 use crate::git::{Call, Git};
 use crate::names::{BranchName, HashKind, Oid};
 use crate::place;
@@ -67,6 +67,7 @@ pub(super) struct Mover<'a> {
     pub git_dir_path: &'a Path,
     pub linked: bool,
     pub hash: HashKind,
+    pub storage: RefStorage,
     pub branch: &'a BranchName,
     /// Where the branch was when the box started, or where we put it since.
     pub last: Option<Oid>,
@@ -122,7 +123,7 @@ impl Mover<'_> {
     }
 
     fn other_head(&self) -> Result<Option<String>, ImportError> {
-        let head = read_head(self.git_dir, self.hash).map_err(ImportError::host("read HEAD"))?;
+        let head = self.head_of(self.git_dir)?;
         let short = self.branch.short();
         if head.as_deref() != Some(self.branch.full().as_bytes()) {
             let now = match head {
@@ -131,20 +132,38 @@ impl Mover<'_> {
             };
             return Ok(Some(format!("{now} is checked out here, not {short}")));
         }
-        let own = place::read_below(self.common_dir, self.branch.full().as_bytes(), 64 << 10);
-        let own = own.map_err(ImportError::host("read the branch"))?;
-        if own.is_some_and(|file| matches!(parse_loose(&file.bytes, self.hash), Some(Value::Symbolic(_)))) {
+        let own = door::ref_value(self.common_dir, self.branch.full().as_bytes(), self.storage, self.hash)?;
+        if matches!(own, Some(Value::Symbolic(_))) {
             return Ok(Some(format!("{short} is another name for another branch here")));
         }
-        if self.is_checked_out_elsewhere().map_err(ImportError::host("look at the worktrees"))? {
+        if self.is_checked_out_elsewhere()? {
             return Ok(Some(format!("{short} is also checked out in another worktree")));
         }
         let busy = IN_PROGRESS.iter().find(|(file, _)| place::exists_in(self.git_dir, file));
         Ok(busy.map(|(_, what)| format!("{what} is in progress here")))
     }
 
-    fn is_checked_out_elsewhere(&self) -> io::Result<bool> {
-        let own = place::identity(self.git_dir)?;
+    /// The ref that `HEAD` of this git directory names; `None` if it names a commit, or nothing that we understand.
+    fn head_of(&self, git_dir: BorrowedFd<'_>) -> Result<Option<Vec<u8>>, ImportError> {
+        Ok(match door::ref_value(git_dir, b"HEAD", self.storage, self.hash)? {
+            Some(Value::Symbolic(name)) => Some(name),
+            _ => None,
+        })
+    }
+
+    fn is_checked_out_elsewhere(&self) -> Result<bool, ImportError> {
+        let looking = || ImportError::host("look at the worktrees");
+        let own = place::identity(self.git_dir).map_err(looking())?;
+        for other in self.other_git_dirs().map_err(looking())? {
+            let same_head = self.head_of(other.as_fd())?.as_deref() == Some(self.branch.full().as_bytes());
+            if same_head && place::identity(&other).map_err(looking())? != own {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn other_git_dirs(&self) -> io::Result<Vec<OwnedFd>> {
         let mut others: Vec<OwnedFd> = Vec::new();
         if self.linked {
             others.push(rustix::io::fcntl_dupfd_cloexec(self.common_dir, 3)?);
@@ -156,13 +175,7 @@ impl Mover<'_> {
                 Err(e) => return Err(e),
             }
         }
-        for other in others {
-            let same_head = read_head(other.as_fd(), self.hash)?.as_deref() == Some(self.branch.full().as_bytes());
-            if same_head && place::identity(&other)? != own {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(others)
     }
 
     fn value(&self) -> Result<Option<Oid>, ImportError> {
@@ -224,15 +237,6 @@ impl Mover<'_> {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-/// The ref that `HEAD` names; `None` if it names a commit, or nothing that we understand.
-fn read_head(git_dir: BorrowedFd<'_>, hash: HashKind) -> io::Result<Option<Vec<u8>>> {
-    let Some(file) = place::read_below(git_dir, b"HEAD", 64 << 10)? else { return Ok(None) };
-    Ok(match parse_loose(&file.bytes, hash) {
-        Some(Value::Symbolic(name)) => Some(name),
-        _ => None,
-    })
 }
 
 /// The person's `index.lock`, held by us. It vanishes when it goes out of scope.

@@ -92,6 +92,7 @@ pub struct Importer {
     objects: PathBuf,
     linked: bool,
     hash: HashKind,
+    storage: RefStorage,
     ask: ImportAsk,
     /// Where the branch was at the start, or where we put it since.
     last: Option<Oid>,
@@ -104,15 +105,13 @@ impl Importer {
         }
         let host = HostGit::open(facts)?;
         let settings = Settings::read(host.git_dir(), host.common_dir(), &mut Vec::new())?;
-        if settings.ref_storage == RefStorage::Reftable {
-            return Err(ImportError::refused("the host keeps its refs as reftable"));
-        }
         Ok(Importer {
             git: Git::new(facts.git_dir.as_path())?,
             git_dir: facts.git_dir.to_path_buf(),
             objects: facts.common_dir.join("objects").to_path_buf(),
             linked: facts.layout == GitLayout::Linked,
             hash: settings.hash,
+            storage: settings.ref_storage,
             host,
             last: ask.base,
             ask,
@@ -274,6 +273,7 @@ impl Importer {
             git_dir_path: &self.git_dir,
             linked: self.linked,
             hash: self.hash,
+            storage: self.storage,
             branch,
             last: self.last,
             run_id: &self.ask.run_id,

@@ -11,6 +11,7 @@ mod scan;
 mod write;
 
 pub use flat::{flatten, shared_base};
+pub(crate) use scan::varint;
 pub use scan::{Entry, Extension, Layout, scan};
 pub use write::{Change, rewrite};
 

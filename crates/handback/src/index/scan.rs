@@ -148,7 +148,7 @@ fn compressed_name(body: &[u8], number: u32, at: usize, name: &mut Vec<u8>) -> R
 }
 
 /// Git's offset encoding: seven bits a byte, the high bit says "more", and each continuation adds one.
-fn varint(body: &[u8], mut at: usize) -> Option<(u64, usize)> {
+pub(crate) fn varint(body: &[u8], mut at: usize) -> Option<(u64, usize)> {
     let mut byte = *body.get(at)?;
     let mut value = u64::from(byte & 127);
     while byte & 128 != 0 {
