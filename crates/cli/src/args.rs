@@ -215,7 +215,9 @@ pub fn parse(argv: impl Iterator<Item = OsString>) -> Parsed {
     // Before the parser has had its say, so that its own complaints come in the form that was asked for.
     let json = argv.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
     let report = Report::new(json, false);
-    match command().try_get_matches_from(argv) {
+    // `run` is what starts most often, and needs no row of the table.
+    let command = if argv.get(1).is_some_and(|verb| verb == "run") { Cli::command() } else { command() };
+    match command.try_get_matches_from(argv) {
         Ok(matches) => match verb(&matches) {
             Ok(verb) => {
                 let (json, quiet) = loudness(&verb);

@@ -84,6 +84,10 @@ impl Search<'_> {
         let Ok(listing) = folder.read_dir() else { return };
         let links = listing.take(MAX_LINKS).flatten().filter(|child| child.file_type().is_ok_and(|of| of.is_symlink()));
         for link in links.map(|child| child.path()).collect::<Vec<_>>() {
+            // A bare name points into this very folder: `cargo` at `rustup`.
+            if link.read_link().is_ok_and(|text| !text.as_os_str().as_bytes().contains(&b'/')) {
+                continue;
+            }
             let Ok(target) = link.canonicalize() else { continue };
             if target.starts_with(folder) || self.in_system(&target) || self.shown(&target) {
                 continue;

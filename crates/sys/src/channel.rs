@@ -95,12 +95,14 @@ impl Channel {
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let message = {
             let mut parts = [IoSliceMut::new(&mut bytes)];
-            retry_on_intr(|| recvmsg(&self.socket, &mut parts, &mut ancillary, flags))
-        };
-        let message = match message {
-            // The other end died with our messages unread.
-            Err(Errno::CONNRESET) => return Ok(None),
-            other => other?,
+            loop {
+                match recvmsg(&self.socket, &mut parts, &mut ancillary, flags) {
+                    // The other end died with messages of ours unread. The kernel says so once, and before what that end
+                    // had said last, which is still there to be read.
+                    Err(Errno::INTR | Errno::CONNRESET) => {}
+                    other => break other?,
+                }
+            }
         };
         let mut fds = Vec::new();
         for part in ancillary.drain() {
@@ -128,6 +130,19 @@ impl AsFd for Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_words_are_heard_though_ours_were_not() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        ours.send(b"unread", &[]).unwrap();
+        theirs.send(b"one", &[]).unwrap();
+        theirs.send(b"two", &[]).unwrap();
+        drop(theirs);
+        for word in [&b"one"[..], b"two"] {
+            assert_eq!(ours.recv().unwrap().unwrap().bytes, word);
+        }
+        assert!(ours.recv().unwrap().is_none() && ours.try_recv().unwrap().is_none());
+    }
 
     #[test]
     fn messages_keep_their_borders_and_descriptors() {
