@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     }
     let text = std::fs::read(&arg).expect("a plan to read");
     let plan: Plan = serde_json::from_slice(&text).expect("a plan");
+    if std::env::var_os("ENGINEBOX_LOSE_ITSELF").is_some() {
+        std::fs::remove_file(std::env::current_exe().expect("a path")).expect("to be removed");
+    }
     let mut events = |event: Event| say(&json!({"event": format!("{event:?}")}));
     let git =
         std::env::var_os("ENGINEBOX_PACKS").map(|folder| Box::new(Keep { folder, known: known() }) as Box<dyn GitDoor>);

@@ -14,11 +14,11 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
 };
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 /// Of the root itself: a few links, files and mount points.
@@ -342,7 +342,8 @@ impl Root {
             let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
             let context = context.as_fd();
             fsconfig_set_string(context, "source", "pinfold")?;
-            fsconfig_set_fd(context, "fd", fuse.as_fd())?;
+            // As a number: some kernels refuse the descriptor itself here.
+            fsconfig_set_string(context, "fd", fuse.as_raw_fd().to_string())?;
             fsconfig_set_string(context, "rootmode", "40000")?;
             fsconfig_set_string(context, "user_id", ids.uid_inside.to_string())?;
             fsconfig_set_string(context, "group_id", ids.gid_inside.to_string())?;

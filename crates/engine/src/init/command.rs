@@ -150,8 +150,7 @@ fn by_shell(script: &CString, argv: &[OsBytes], env: &ExecStrings) -> Option<io:
     Some(process::exec(c"/bin/sh", &argv, env))
 }
 
-/// Opens `/dev/null` over the streams of init itself: once the command has them, a pipe must end when the command closes
-/// it.
+/// Opens `/dev/null` over the streams of init itself: they are the command's, and init has nothing to say on them.
 pub(super) fn let_streams_go() -> io::Result<()> {
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     for number in 0..=2 {

@@ -22,6 +22,21 @@ pub(super) fn write(view: &PlanView<'_>, pid: Pid) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// `PIPEFS_MAGIC`.
+const PIPES: i64 = 0x5049_5045;
+
+/// Pipes among the streams belong to the box, or it could not open `/dev/stdout` again. Only those without a name: what has
+/// one keeps its owner. Best effort: writing to the descriptor itself works in any case.
+pub(super) fn streams(view: &PlanView<'_>) {
+    for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        if rustix::fs::fstatfs(stream).is_ok_and(|of| of.f_type == PIPES) {
+            let (uid, gid) = (view.ids.uid_outside, view.ids.gid_outside);
+            let ids = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+            let _ = rustix::fs::fchown(stream, Some(ids.0), Some(ids.1));
+        }
+    }
+}
+
 /// The object stores of the plan as mounts on which the caller's files belong to the box, read-only. Where the file system
 /// can't do that, the plain tree does if everybody may read it.
 pub(super) fn objects(view: &PlanView<'_>, pid: Pid) -> Result<Vec<OwnedFd>, EngineError> {

@@ -96,7 +96,7 @@ impl MaskFs {
     }
 
     /// The mount is gone, so it ends by itself; if not, it is ended.
-    pub(super) fn end(mut self) -> Vec<FromMaskFs> {
+    pub(super) fn end(&mut self) -> Vec<FromMaskFs> {
         let mut heard = Vec::new();
         let deadline = Instant::now() + MAX_END;
         loop {

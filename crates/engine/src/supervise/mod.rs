@@ -52,6 +52,8 @@ const SIGWINCH: i32 = 28;
 
 /// Between being asked to end and being ended.
 const GRACE: Duration = Duration::from_secs(10);
+/// The same for a box that has not started its command yet.
+const SHORT_GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) fn perform(plan: &Plan, host: RunHost<'_>) -> Result<Outcome, EngineError> {
     let view = PlanView::of(plan)?;
@@ -185,6 +187,7 @@ fn make_box(
         }
         Side::Parent { pid, pidfd } => {
             if view.foreign_ids() {
+                idmap::streams(view);
                 let mapped = idmap::write(view, pid).and_then(|()| idmap::objects(view, pid)).and_then(|mounts| {
                     let fds: Vec<_> = mounts.iter().map(|mount| mount.as_fd()).collect();
                     let bytes = encode(&ToInit::Mapped).map_err(bug)?;
@@ -268,7 +271,8 @@ impl Supervisor<'_, '_> {
             }
         }
         if ready.maskfs_gone && !ready.gone && self.ending.is_none() {
-            self.maskfs_died();
+            // Its last words are read when everything has ended.
+            self.fail(EngineError::MaskFsDied { detail: String::new() });
         }
         if ready.door {
             self.serve_door();
@@ -345,18 +349,23 @@ impl Supervisor<'_, '_> {
                 SIGCONT => self.resume(),
                 number => {
                     self.say(&ToInit::Signal { number });
-                    if matches!(number, SIGTERM | SIGHUP) {
-                        self.kill_at.get_or_insert(Instant::now() + GRACE);
-                    }
-                    if !self.started && number != SIGTSTP {
-                        // Nobody to pass it to yet, and the person wants to leave.
-                        self.end_override = Some(End::Killed(number));
-                        self.kill();
+                    if let Some(grace) = self.grace(number) {
+                        self.kill_at.get_or_insert(Instant::now() + grace);
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Time that the box has to end by itself after this signal. `None`: it need not end.
+    fn grace(&self, number: i32) -> Option<Duration> {
+        match number {
+            SIGTERM | SIGHUP => Some(if self.started { GRACE } else { SHORT_GRACE }),
+            // Still starting, or stuck in it. The signal waits for the command; the person should not.
+            SIGINT | SIGQUIT if !self.started => Some(SHORT_GRACE),
+            _ => None,
+        }
     }
 
     /// One message of the box. False: none waits.
@@ -424,11 +433,6 @@ impl Supervisor<'_, '_> {
         }
     }
 
-    fn maskfs_died(&mut self) {
-        let detail = self.maskfs.as_ref().map(MaskFs::last_words).unwrap_or_default();
-        self.fail(EngineError::MaskFsDied { detail });
-    }
-
     /// The command was stopped: so are we, as the shell that started us expects, with its terminal as it was.
     fn stop(&mut self, _signal: i32) {
         self.stopped = true;
@@ -492,10 +496,13 @@ impl Supervisor<'_, '_> {
                 }
             }
         }
-        if let Some(maskfs) = self.maskfs.take() {
+        if let Some(mut maskfs) = self.maskfs.take() {
             for message in maskfs.end() {
                 self.log.maskfs(&message);
                 (self.events)(Event::MaskFs(message));
+            }
+            if let Some(EngineError::MaskFsDied { detail }) = &mut self.failure {
+                *detail = maskfs.last_words();
             }
         }
         if let Some(failure) = self.failure.take() {
@@ -538,7 +545,10 @@ fn build_failed(stage: Stage, doing: String, errno: i32) -> EngineError {
     let denied = matches!(Errno::from_raw_os_error(errno), Errno::PERM | Errno::ACCESS);
     let missing = matches!(Errno::from_raw_os_error(errno), Errno::NOENT | Errno::NODEV | Errno::NXIO);
     let too_old = Errno::from_raw_os_error(errno) == Errno::NOSYS;
+    // What the kernel says of a file system without a server, and a channel of one.
+    let unserved = matches!(Errno::from_raw_os_error(errno), Errno::NOTCONN | Errno::CONNABORTED | Errno::PIPE);
     match stage {
+        Stage::Fuse | Stage::Mounts if unserved => EngineError::MaskFsDied { detail: String::new() },
         Stage::Ids if denied => why_no_user_namespace(Unfit::UserNamespacesDenied, error),
         Stage::Fuse if missing => EngineError::unfit(Unfit::NoFuse, error),
         Stage::Fuse if denied => EngineError::unfit(Unfit::FuseDenied, error),

@@ -6,6 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// For one box to do what a test asks.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// An ordinary user to become when the tests run as root.
 const ORDINARY: u32 = 1001;
 
@@ -125,7 +128,29 @@ impl TestBox {
     }
 
     pub fn run(&self) -> Ran {
-        Ran::of(self.command().output().unwrap())
+        Ran::of(&mut self.command())
+    }
+
+    /// Every process whose arguments hold this word, as the host sees them.
+    pub fn alive(word: &str) -> Vec<i32> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if pid != std::process::id() as i32 && String::from_utf8_lossy(&line).contains(word) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    /// Waits until something holds.
+    pub fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+        let start = std::time::Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 }
 
@@ -136,14 +161,35 @@ pub struct Ran {
 }
 
 impl Ran {
-    pub fn of(output: Output) -> Ran {
+    /// Runs to the end, or is killed at the deadline.
+    pub fn of(command: &mut Command) -> Ran {
+        let child = command.spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let (done, told) = std::sync::mpsc::channel();
+        let watch = std::thread::spawn(move || {
+            if told.recv_timeout(DEADLINE).is_err() {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        let in_time = done.send(()).is_ok();
+        watch.join().unwrap();
+        assert!(in_time, "it hung: {}", String::from_utf8_lossy(&output.stderr));
+        Ran::from(output)
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
         Ran {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+}
 
+impl Ran {
     #[track_caller]
     pub fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
