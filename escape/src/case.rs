@@ -58,9 +58,12 @@ pub struct Case {
     /// The box must print this; else the case did not run as meant.
     #[serde(default)]
     pub says: Vec<String>,
-    /// The box must not print this: a sign of success.
+    /// The box must not print a line that begins so: a sign of success.
     #[serde(default)]
     pub never: Vec<String>,
+    /// Bytes that must not come out of the launcher at all.
+    #[serde(default)]
+    pub never_bytes: Vec<String>,
     /// The last script must print this: it went wrong otherwise, and the attack did it.
     #[serde(default)]
     pub after_says: Vec<String>,
@@ -179,7 +182,9 @@ impl Case {
         let mut case = self.clone();
         let put = |text: &mut String| *text = text.replace("@EACH@", word);
         case.id = format!("{}/{word}", case.id);
-        [&mut case.title, &mut case.setup, &mut case.wrap, &mut case.inside, &mut case.again, &mut case.after].into_iter().for_each(put);
+        [&mut case.title, &mut case.setup, &mut case.wrap, &mut case.inside, &mut case.again, &mut case.after]
+            .into_iter()
+            .for_each(put);
         for list in [&mut case.host, &mut case.says, &mut case.never, &mut case.after_says, &mut case.after_never] {
             list.iter_mut().for_each(put);
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pinfold_testkit::snapshot::{Snapshot, files_holding};
-use pinfold_testkit::{As, Caller, Canary, Cmd, Launcher, Missing, Output, Session, Stdin, TestRepo};
+use pinfold_testkit::{As, Caller, Canary, Cmd, Launcher, Missing, Output, Session, Stdin, TestRepo, find_bytes};
 
 use crate::case::Case;
 
@@ -175,9 +175,14 @@ impl<'a> Stage<'a> {
                 trial.findings.push(Finding::Leaked(format!("the box read {name}")));
             }
         }
-        let said =
-            self.case.never.iter().map(|sign| self.placed(sign, round)).filter(|sign| text.contains(sign.as_str()));
-        trial.findings.extend(said.map(|sign| Finding::Said(format!("the box said `{sign}`"))));
+        let said = self.case.never.iter().map(|sign| self.placed(sign, round));
+        let said = said.filter_map(|sign| text.lines().find(|line| line.starts_with(sign.as_str())));
+        trial.findings.extend(said.map(|line| Finding::Said(format!("the box said `{}`", line.escape_debug()))));
+        let bytes = |stream: &[u8], sign: &String| find_bytes(stream, sign.as_bytes()).is_some();
+        let raw = self.case.never_bytes.iter().filter(|sign| bytes(&out.stdout, sign) || bytes(&out.stderr, sign));
+        trial
+            .findings
+            .extend(raw.map(|sign| Finding::Said(format!("the terminal was sent `{}`", sign.escape_debug()))));
         if let Some(reason) = &self.case.refuses {
             let refused = out.code != 0 && !text.contains("@done") && out.errors().contains(reason.as_str());
             if !refused {
