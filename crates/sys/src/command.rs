@@ -1,4 +1,4 @@
-//! Limits for a helper program, in force before its first instruction.
+//! Conditions for a helper program, in force before its first instruction.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::os::unix::process::CommandExt;
@@ -19,6 +19,22 @@ pub fn limit(command: &mut Command, limits: &[(Resource, u64)]) {
     };
     // SAFETY: between fork and exec, `set` makes two plain system calls per limit and touches only memory that it owns;
     // it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(set) };
+}
+
+/// The program ends when the thread that starts it does, whatever ends that.
+pub fn end_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let set = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // The parent may have gone before the line above.
+        match rustix::process::getppid() {
+            Some(now) if now == parent => Ok(()),
+            _ => Err(rustix::io::Errno::SRCH.into()),
+        }
+    };
+    // SAFETY: between fork and exec, `set` makes two plain system calls and touches only memory that it owns; it neither
+    // allocates nor takes a lock.
     unsafe { command.pre_exec(set) };
 }
 
