@@ -267,6 +267,9 @@ impl Git {
             command.uid(uid).gid(gid);
         }
         pinfold_sys::command::limit(&mut command, &limits(call));
+        pinfold_sys::command::end_with_parent(&mut command);
+        // A key pressed in the person's terminal means the box, not a half-done import.
+        command.process_group(0);
         command
     }
 }

@@ -91,7 +91,7 @@ impl World {
         let known = git(&self.host, &["rev-parse", "--all"]);
         let known: String = known.lines().map(|o| format!("^{o}\n")).collect();
         let pack = pack(&self.boxed, &["--revs", "--thin"], &(tips + &known));
-        importer.import(&Offer { refs, head: Some(b"refs/heads/main".to_vec()) }, Some(stream(pack)))
+        importer.import(&Offer { refs, head: Some(b"refs/heads/main".to_vec()), detached: None }, Some(stream(pack)))
     }
 
     /// Offers `main` at this id with a pack of exactly these objects.
@@ -138,7 +138,7 @@ fn commit_in(dir: &Path, name: &str, text: &str) -> Oid {
 }
 
 fn main_at(tip: &str) -> Offer {
-    Offer { refs: vec![(b"refs/heads/main".to_vec(), tip.into())], head: None }
+    Offer { refs: vec![(b"refs/heads/main".to_vec(), tip.into())], ..Offer::default() }
 }
 
 fn pack(dir: &Path, args: &[&str], input: &str) -> Vec<u8> {
@@ -440,6 +440,24 @@ fn the_branch_waits_when_the_person_is_busy() {
 }
 
 #[test]
+fn work_without_a_branch_is_not_lost() {
+    let w = world();
+    let mut importer = w.importer();
+    git(&w.boxed, &["checkout", "-q", "--detach"]);
+    let start = oid(&w.boxed, "HEAD");
+    let detached = |oid: Oid| Offer { detached: Some(oid.as_bytes().to_vec()), ..Offer::default() };
+    assert_eq!(importer.import(&detached(start), None).unwrap().detached, None);
+    let tip = w.commit("x", "x\n");
+    let pack = pack(&w.boxed, &["--revs"], &format!("{tip}\n^{start}\n"));
+    let report = importer.import(&detached(tip), Some(stream(pack))).unwrap();
+    assert_eq!(report.detached.as_deref(), Some("refs/pinfold/run1/detached"));
+    assert_eq!(report.known, [tip]);
+    assert_eq!(oid(&w.host, "refs/pinfold/run1/detached"), tip);
+    assert_eq!(oid(&w.host, "main"), start);
+    refused(importer.import(&Offer { detached: Some(b"--all".to_vec()), ..Offer::default() }, None));
+}
+
+#[test]
 fn rewritten_commits_are_kept_and_the_branch_waits() {
     let w = world();
     let mut importer = w.importer();
@@ -604,7 +622,7 @@ fn a_tag_named_like_the_branch_does_not_come_along() {
     let pack = pack(&w.boxed, &["--revs"], &format!("{tip}\n"));
     let refs = [("refs/tags/main", tip), ("refs/heads/main", tip), ("refs/remotes/origin/main", tip), ("HEAD", tip)];
     let refs = refs.map(|(n, o)| (n.as_bytes().to_vec(), o.as_bytes().to_vec())).to_vec();
-    let report = importer.import(&Offer { refs, head: None }, Some(stream(pack))).unwrap();
+    let report = importer.import(&Offer { refs, ..Offer::default() }, Some(stream(pack))).unwrap();
     assert_eq!(report.refused.len(), 3);
     assert_eq!(report.stored.len(), 1);
     assert_eq!(git(&w.host, &["tag"]), "");
@@ -627,7 +645,7 @@ fn names_that_mislead_are_left_out() {
     let refs = names.iter().map(|n| (n.as_bytes().to_vec(), tip.clone().into())).collect();
     let pack = pack(&w.boxed, &["--revs"], &format!("{tip}\n"));
     let before = git(&w.host, &["for-each-ref"]);
-    let report = importer.import(&Offer { refs, head: None }, Some(stream(pack))).unwrap();
+    let report = importer.import(&Offer { refs, ..Offer::default() }, Some(stream(pack))).unwrap();
     assert_eq!((report.stored.len(), report.refused.len()), (0, names.len()));
     assert!(report.refused.iter().all(|(name, _)| !name.contains('\x1b')));
     assert_eq!(git(&w.host, &["for-each-ref"]), before);
@@ -645,7 +663,7 @@ fn ids_that_are_not_ids_spoil_the_offer() {
     let blob = git(&w.host, &["rev-parse", "HEAD:app.js"]);
     refused(importer.import(&main_at(blob.trim()), None));
     let refs = (0..1001).map(|n| (format!("refs/heads/b{n}").into(), "a".repeat(40).into())).collect();
-    refused(importer.import(&Offer { refs, head: None }, None));
+    refused(importer.import(&Offer { refs, ..Offer::default() }, None));
     w.host_is_untouched(&before);
 }
 

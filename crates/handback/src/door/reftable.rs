@@ -70,8 +70,11 @@ pub(super) fn add_refs(refs: &mut Refs, stack: &Stack, wanted: impl Fn(&[u8]) ->
     }
 }
 
-/// The ref records of one table. `None` as value: the ref was deleted.
-pub fn parse_table(bytes: &[u8], hash: HashKind) -> Result<Vec<(Vec<u8>, Option<Value>)>, String> {
+/// A ref's name, and its value unless the ref was deleted.
+pub type Record = (Vec<u8>, Option<Value>);
+
+/// The ref records of one table.
+pub fn parse_table(bytes: &[u8], hash: HashKind) -> Result<Vec<Record>, String> {
     let (header_len, footer_len) = match (bytes.get(..4), bytes.get(4)) {
         (Some(b"REFT"), Some(1)) if hash == HashKind::Sha1 => (24, 68),
         (Some(b"REFT"), Some(2)) => (28, 72),

@@ -40,6 +40,8 @@ pub struct Offer {
     pub refs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The ref that is checked out in the box, if any.
     pub head: Option<Vec<u8>>,
+    /// Hexadecimal id of the commit that is checked out, when no branch is.
+    pub detached: Option<Vec<u8>>,
 }
 
 /// A branch that is now in the host's repository.
@@ -61,6 +63,8 @@ pub struct ImportReport {
     pub forward: Forward,
     /// What is checked out in the box now, if it is one of the branches.
     pub head: Option<BranchName>,
+    /// The host's ref that holds what is checked out in the box without a branch, if the host did not have it.
+    pub detached: Option<String>,
     /// The host has everything that these reach; a next pack can leave it out.
     pub known: Vec<Oid>,
     /// Objects that were new to the host.
@@ -121,18 +125,20 @@ impl Importer {
     /// Takes in what the box offers. `pack` holds the objects that the host may lack; without it, it must have them all.
     pub fn import(&mut self, offer: &Offer, pack: Option<OwnedFd>) -> Result<ImportReport, ImportError> {
         let (wanted, mut refused) = self.parse(offer)?;
-        let known: Vec<Oid> = wanted.iter().map(|(_, oid)| *oid).collect();
+        let loose = self.loose_head(offer, &wanted)?;
+        let known: Vec<Oid> = wanted.iter().map(|(_, oid)| *oid).chain(loose).collect();
         let news = self.without_the_hosts_own(wanted)?;
-        let tips: Vec<Oid> = news.iter().map(|(_, oid)| *oid).collect();
+        let tips: Vec<Oid> = news.iter().map(|(_, oid)| *oid).chain(loose).collect();
         let objects = self.take_in(&tips, pack)?;
         let stored = self.store(news, &mut refused)?;
+        let detached = self.store_loose(loose, objects)?;
         let own = stored.iter().find(|s| Some(&s.branch) == self.ask.branch.as_ref()).map(|s| s.oid);
         let (forward, watched) = match own {
             Some(new) => self.forward(new)?,
             None => (Forward::Nothing, Vec::new()),
         };
         let head = offer.head.as_deref().and_then(|name| BranchName::parse(name).ok());
-        Ok(ImportReport { stored, refused, forward, head, known, objects, watched })
+        Ok(ImportReport { stored, refused, forward, head, detached, known, objects, watched })
     }
 
     /// Tries again to move the person's branch to what was stored earlier.
@@ -176,6 +182,33 @@ impl Importer {
         Ok(news)
     }
 
+    /// The commit that the box has checked out without a branch, unless a branch holds it anyway.
+    fn loose_head(&self, offer: &Offer, wanted: &[(BranchName, Oid)]) -> Result<Option<Oid>, ImportError> {
+        match &offer.detached {
+            Some(id) if offer.head.is_none() => {
+                let oid = self.parse_id(id)?;
+                Ok((!wanted.iter().any(|(_, held)| *held == oid)).then_some(oid))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps it from being lost. What is no news to the host needs no ref.
+    fn store_loose(&self, loose: Option<Oid>, objects: usize) -> Result<Option<String>, ImportError> {
+        let Some(oid) = loose.filter(|_| objects > 0) else { return Ok(None) };
+        let name = format!("refs/pinfold/{}/detached", self.ask.run_id);
+        self.update(&[(&name, oid)])?;
+        Ok(Some(name))
+    }
+
+    fn parse_id(&self, id: &[u8]) -> Result<Oid, ImportError> {
+        let oid = Oid::parse(id).map_err(|e| ImportError::refused(format!("an id makes no sense: {e}")))?;
+        if oid.kind() != self.hash || oid.is_null() {
+            return Err(ImportError::refused("an id is not of this repository's kind"));
+        }
+        Ok(oid)
+    }
+
     fn stored_name(&self, branch: &BranchName) -> String {
         format!("refs/pinfold/{}/heads/{}", self.ask.run_id, branch.short())
     }
@@ -189,10 +222,7 @@ impl Importer {
         }
         let (mut wanted, mut refused) = (Vec::new(), Vec::new());
         for (name, id) in &offer.refs {
-            let oid = Oid::parse(id).map_err(|e| ImportError::refused(format!("an id makes no sense: {e}")))?;
-            if oid.kind() != self.hash || oid.is_null() {
-                return Err(ImportError::refused("an id is not of this repository's kind"));
-            }
+            let oid = self.parse_id(id)?;
             match BranchName::parse(name) {
                 Ok(branch) if wanted.iter().any(|(b, _)| *b == branch) => {
                     refused.push((printable(name), "it is offered twice".into()));
@@ -237,12 +267,13 @@ impl Importer {
             .into_iter()
             .map(|(branch, oid)| Stored { stored_as: self.stored_name(&branch), branch, oid })
             .collect();
-        if all.is_empty() || self.update(&all).is_ok() {
+        let updates: Vec<_> = all.iter().map(|s| (s.stored_as.as_str(), s.oid)).collect();
+        if all.is_empty() || self.update(&updates).is_ok() {
             return Ok(all);
         }
         let mut stored = Vec::new();
         for one in all {
-            match self.update(std::slice::from_ref(&one)) {
+            match self.update(&[(&one.stored_as, one.oid)]) {
                 Ok(()) => stored.push(one),
                 Err(GitError::Failed { said, .. }) => refused.push((one.branch.to_string(), said)),
                 Err(e) => return Err(e.into()),
@@ -251,11 +282,11 @@ impl Importer {
         Ok(stored)
     }
 
-    fn update(&self, refs: &[Stored]) -> Result<(), GitError> {
+    fn update(&self, refs: &[(&str, Oid)]) -> Result<(), GitError> {
         let mut input = Vec::new();
-        for stored in refs {
+        for (name, oid) in refs {
             // No old value: the ref is ours alone, and its log keeps what it was.
-            input.extend_from_slice(format!("update {}\0{}\0\0", stored.stored_as, stored.oid).as_bytes());
+            input.extend_from_slice(format!("update {name}\0{oid}\0\0").as_bytes());
         }
         let call = Call::new(["update-ref", "--create-reflog", "-m"])
             .arg(format!("pinfold {}: from the box", self.ask.run_id))

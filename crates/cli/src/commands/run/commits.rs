@@ -110,7 +110,11 @@ impl Commits {
         };
         let importer = self.importer.insert(importer);
         let refs = offer.refs.iter().map(|tip| (tip.name.clone().into_bytes(), tip.oid.as_str().as_bytes().to_vec()));
-        let claim = Offer { refs: refs.collect(), head: offer.head_ref.clone().map(String::into_bytes) };
+        let claim = Offer {
+            refs: refs.collect(),
+            head: offer.head_ref.clone().map(String::into_bytes),
+            detached: offer.head.as_ref().map(|oid| oid.as_str().as_bytes().to_vec()),
+        };
         importer.import(&claim, Some(pack.into()))
     }
 
@@ -136,6 +140,9 @@ impl Commits {
             for stored in others.take(MAX_NAMED) {
                 notes.push(format!("the box's branch {} is in {}", stored.branch.short(), stored.stored_as));
             }
+        }
+        if let (true, Some(name)) = (last, &report.detached) {
+            notes.push(format!("what the box committed without a branch is in {name}"));
         }
         if !report.watched.is_empty() {
             let named: Vec<_> = report.watched.iter().take(MAX_NAMED).map(ToString::to_string).collect();
