@@ -4,9 +4,10 @@
 //! is gone, or when the supervisor is, and takes the run's private folders with it.
 
 use pinfold_handback::door::{self, DoorAsk, HostGit, NestedAsk};
+use pinfold_handback::place;
 use pinfold_maskfs::{Admitted, Canary, Event, GitDoor, Owners, Parts, Server, View};
 use pinfold_plan::{BoxPath, HostPath, Workspace};
-use pinfold_policy::{PathPolicy, RelPath};
+use pinfold_policy::{PathPolicy, RelPath, RelPathBuf};
 use pinfold_sys::channel::Channel;
 use pinfold_sys::process::inherited;
 use pinfold_wire::{CANARY_NAME, FromMaskFs, MaskFsConfig, ToMaskFs, maskfs_fd};
@@ -16,7 +17,7 @@ use rustix::io::Errno;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What the box must never read; the start of every box tries to.
 const CANARY_BYTES: &[u8] = b"pinfold-canary: a box that reads this has no mask\n";
@@ -66,6 +67,22 @@ struct Process {
     workspace: Workspace,
     objects_at: Vec<BoxPath>,
     root: OwnedFd,
+    /// Private copies of repositories in the tree that were made in this run.
+    admitted: Arc<Mutex<Vec<Copied>>>,
+}
+
+/// A repository of the tree that the box got a copy of.
+struct Copied {
+    at: RelPathBuf,
+    git_dir: OwnedFd,
+}
+
+impl Copied {
+    /// All branches were copied as packed refs, so a loose one is a branch that the box moved.
+    fn has_new_commits(&self) -> bool {
+        const ENOUGH: usize = 16;
+        place::list_below(&self.git_dir, b"refs/heads", ENOUGH).is_ok_and(|names| !names.is_empty())
+    }
 }
 
 impl Process {
@@ -91,7 +108,7 @@ impl Process {
         let objects_at = serde_json::from_value(config.objects_at).map_err(json)?;
         let root = open_seen(&workspace).map_err(|e| (format!("opening the workspace {}", workspace.root), e))?;
         raise_open_files();
-        Ok(Process { control, fuse, run_dir, workspace, objects_at, root })
+        Ok(Process { control, fuse, run_dir, workspace, objects_at, root, admitted: Arc::default() })
     }
 
     fn serve(self) -> ExitCode {
@@ -107,6 +124,7 @@ impl Process {
             scope.spawn(|| self.listen(&server));
             scope.spawn(|| self.make_git(&server));
             server.wait();
+            self.tell_what_stays();
             // Whoever still waits for something has nothing to wait for.
             self.clean();
             std::process::exit(0)
@@ -122,10 +140,10 @@ impl Process {
         // No descriptor: the box failed before it mounted, and the supervisor knows why.
         let fuse = fuse.ok_or_else(|| ("receiving the mount".to_owned(), io::ErrorKind::UnexpectedEof.into()))?;
         let control = self.control.clone();
-        let door =
-            Door::new(&self.workspace, policy()?, &self.root).map_err(|e| ("opening the workspace".into(), e))?;
+        let opening = |e| ("opening the workspace".to_owned(), e);
+        let door = Door::new(&self.workspace, policy()?, &self.root, self.admitted.clone()).map_err(opening)?;
         let parts = Parts {
-            root: self.root.try_clone().map_err(|e| ("opening the workspace".to_owned(), e))?,
+            root: self.root.try_clone().map_err(opening)?,
             store,
             policy: policy()?,
             owners: owners(&self.workspace),
@@ -205,6 +223,16 @@ impl Process {
         door::build(&git, dest.as_fd(), &ask).map_err(doing)
     }
 
+    /// Commits come back from the workspace's own repository. Those in repositories below it do not yet: said, not lost
+    /// silently. The files themselves are in the tree.
+    fn tell_what_stays(&self) {
+        for copied in self.admitted.lock().unwrap().iter().filter(|copied| copied.has_new_commits()) {
+            let text =
+                format!("commits that the box made in {} stayed in the box; the files are in your tree", copied.at);
+            say(&self.control, &FromMaskFs::Note { text });
+        }
+    }
+
     /// Nothing of the run stays but its log.
     fn clean(&self) {
         for folder in ["private", "git"] {
@@ -269,13 +297,19 @@ struct Door {
     root_git: Option<HostGit>,
     workspace: Workspace,
     owners: Owners,
+    admitted: Arc<Mutex<Vec<Copied>>>,
 }
 
 impl Door {
-    fn new(workspace: &Workspace, policy: PathPolicy, root: &OwnedFd) -> io::Result<Self> {
+    fn new(
+        workspace: &Workspace,
+        policy: PathPolicy,
+        root: &OwnedFd,
+        admitted: Arc<Mutex<Vec<Copied>>>,
+    ) -> io::Result<Self> {
         let root_git = workspace.git.as_ref().and_then(|facts| HostGit::open(facts).ok());
         let root = root.try_clone()?;
-        Ok(Door { policy, root, root_git, workspace: workspace.clone(), owners: owners(workspace) })
+        Ok(Door { policy, root, root_git, workspace: workspace.clone(), owners: owners(workspace), admitted })
     }
 }
 
@@ -307,6 +341,8 @@ impl GitDoor for Door {
             hooks: true,
         };
         door::build(&nested.git, dest, &build).map_err(|_| Errno::IO)?;
+        let git_dir = dest.try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+        self.admitted.lock().unwrap().push(Copied { at: prefix.to_owned(), git_dir });
         let names: Vec<_> = nested.store_names().map(String::into_bytes).collect();
         Ok(Some(Admitted { doors: names.into_iter().zip(nested.objects).collect() }))
     }
