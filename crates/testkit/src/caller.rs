@@ -63,6 +63,11 @@ impl Caller {
             let dir = caller.base_path.join(dir);
             setup(&dir).map_err(|error| Missing::new(format!("cannot set up {}: {error}", dir.display())))?;
         }
+        let identity = "[user]\n\tname = Test Person\n\temail = person@example.org\n";
+        let path = caller.home().join(".gitconfig");
+        std::fs::write(&path, identity)
+            .and_then(|()| caller.own(&path))
+            .map_err(|error| Missing::new(format!("cannot write {}: {error}", path.display())))?;
         Ok(caller)
     }
 
@@ -124,10 +129,6 @@ impl Caller {
             .env("XDG_DATA_HOME", home.join(".local/share"))
             .env("XDG_CONFIG_HOME", home.join(".config"))
             .env("XDG_CACHE_HOME", home.join(".cache"))
-            .env("GIT_AUTHOR_NAME", "Test Person")
-            .env("GIT_AUTHOR_EMAIL", "person@example.org")
-            .env("GIT_COMMITTER_NAME", "Test Person")
-            .env("GIT_COMMITTER_EMAIL", "person@example.org")
             .env("GIT_CONFIG_NOSYSTEM", "1");
         cmd
     }
