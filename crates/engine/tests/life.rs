@@ -70,7 +70,8 @@ fn what_a_killed_run_left_behind_is_swept_by_the_next() {
         // As MaskFs would have left it, with a folder that can't be entered.
         std::fs::create_dir_all(dead.join("private/a/b")).unwrap();
         std::fs::write(dead.join("private/a/b/secret"), "x").unwrap();
-        std::fs::set_permissions(dead.join("private/a/b"), std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(dead.join("private/a/b"), std::os::unix::fs::PermissionsExt::from_mode(0o000))
+            .unwrap();
         if who == Who::Ordinary && rustix::process::geteuid().is_root() {
             std::process::Command::new("chown").args(["-R", "1001:1001"]).arg(dead.join("private")).status().unwrap();
         }
