@@ -540,6 +540,43 @@ fn commits_that_touch_hidden_paths_wait_even_when_a_later_one_takes_it_back() {
 }
 
 #[test]
+fn a_merge_that_brings_an_old_secret_back_waits() {
+    let w = world();
+    git(&w.host, &["branch", "old"]);
+    write(&w.host, "config/.env", "TOKEN=rotated\n");
+    git(&w.host, &["commit", "-q", "-a", "-m", "rotated"]);
+    let boxed = w.temp.path().join("second");
+    box_of(&w.host, &w.facts, &boxed);
+    let w = World { boxed, ..w };
+    let mut importer = w.importer();
+    // Against both parents nothing is changed: app.js is as in one of them, the secret as in the other.
+    let tree = git(&w.boxed, &["rev-parse", "old^{tree}"]);
+    let merge = git(&w.boxed, &["commit-tree", "-p", "main", "-p", "old", "-m", "merge", tree.trim()]);
+    assert_eq!(git(&w.boxed, &["diff-tree", "-r", "-c", "--no-commit-id", merge.trim()]), "");
+    git(&w.boxed, &["update-ref", "refs/heads/main", merge.trim()]);
+    assert!(waits(&w.import(&mut importer)).contains("it changes config/.env (masked)"));
+    assert_eq!(git(&w.host, &["show", "main:config/.env"]), "TOKEN=rotated\n");
+}
+
+#[test]
+fn submodules_that_run_commands_are_refused() {
+    for bad in ["update = !touch /tmp/x", "url = -u./payload", "path = ../outside"] {
+        let w = world();
+        let mut importer = w.importer();
+        let before = w.snapshot();
+        w.commit(".gitmodules", &format!("[submodule \"s\"]\n\tpath = s\n\turl = https://x/y\n\t{bad}\n"));
+        if bad.starts_with("path") {
+            // Git checks where a submodule is when it makes one; as a file it is inert, and the person is told.
+            let report = w.import(&mut importer);
+            assert_eq!(report.watched.iter().map(ToString::to_string).collect::<Vec<_>>(), [".gitmodules"]);
+            continue;
+        }
+        refused(w.try_import(&mut importer));
+        w.host_is_untouched(&before);
+    }
+}
+
+#[test]
 fn things_that_git_lets_pass_make_the_branch_wait() {
     let w = world();
     let mut importer = w.importer();

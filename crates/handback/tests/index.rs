@@ -5,6 +5,7 @@ mod common;
 use common::*;
 use pinfold_handback::index::{self, Change, Entry};
 use pinfold_handback::names::{HashKind, Oid};
+use proptest::prelude::*;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -220,4 +221,63 @@ fn a_hundred_thousand_entries() {
         assert_eq!(report.tracked_masked_total, 100);
         assert_eq!(report.tracked_masked.len(), 100);
     }
+}
+
+proptest! {
+    #[test]
+    fn mutated_indexes_never_panic(
+        version in 2u8..5,
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+        cut in any::<prop::sample::Index>(),
+        sha256: bool,
+    ) {
+        let hash = if sha256 { HashKind::Sha256 } else { HashKind::Sha1 };
+        let mut bytes = small_index(version, hash);
+        for (at, byte) in &edits {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        if cut.index(4) == 0 {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(Some(copy)) = index::rewrite(&bytes, hash, |e| Change { skip: e.number == 1, ids: Some((1, 2)) }) {
+            index::scan(&copy, hash, |_| {}).expect("what was written reads back");
+        }
+        let _ = index::flatten(&bytes, &small_index(2, hash), hash);
+    }
+}
+
+/// Three entries, the middle one with a second flag word, and a link to a base with two bitmaps.
+fn small_index(version: u8, hash: HashKind) -> Vec<u8> {
+    let mut out = vec![b'D', b'I', b'R', b'C', 0, 0, 0, version, 0, 0, 0, 3];
+    for (number, name) in ["a", "ab/c", "ab/d"].into_iter().enumerate() {
+        let start = out.len();
+        out.extend_from_slice(&[0; 40]);
+        out.resize(out.len() + hash.raw_len(), 7);
+        let extended = version > 2 && number == 1;
+        out.extend_from_slice(&[if extended { 0x40 } else { 0 }, name.len() as u8]);
+        if extended {
+            out.extend_from_slice(&[0x20, 0]);
+        }
+        if version == 4 {
+            let (drop, suffix) = [(0, "a"), (0, "b/c"), (1, "d")][number];
+            out.push(drop);
+            out.extend_from_slice(suffix.as_bytes());
+            out.push(0);
+        } else {
+            out.extend_from_slice(name.as_bytes());
+            out.resize(start + ((out.len() - start + 8) & !7), 0);
+        }
+    }
+    let mut link = vec![9; hash.raw_len()];
+    for bits in [1u8, 4] {
+        link.extend_from_slice(&[
+            0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, bits, 0, 0, 0, 0,
+        ]);
+    }
+    out.extend_from_slice(b"link");
+    out.extend_from_slice(&(link.len() as u32).to_be_bytes());
+    out.extend_from_slice(&link);
+    out.resize(out.len() + hash.raw_len(), 0);
+    out
 }

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 const MAX_LINKS_READ: usize = 1000;
 const MAX_LINK_TEXT: u64 = 4096;
+/// Bytes of one list of changed paths.
+const MAX_DIFF: usize = 256 << 20;
 /// More are not listed.
 const MAX_LISTED: usize = 20;
 
@@ -218,22 +220,36 @@ fn changed_paths(
     tip: Oid,
     limits: &Limits,
 ) -> Result<BTreeMap<Vec<u8>, Became>, ImportError> {
-    let base: Vec<Oid> = base.into_iter().collect();
-    let range = [lines(&[tip]), without(&base)].concat();
+    let known: Vec<Oid> = base.into_iter().collect();
+    let range = [lines(&[tip]), without(&known)].concat();
     let call = Call::new(["rev-list", "--stdin"]).input(Input::Bytes(range)).limit(limits.time);
     let commits = git.run(call.max_output(limits.objects.saturating_mul(65))).map_err(by_the_box)?;
-    let call =
-        Call::new(["diff-tree", "--stdin", "-r", "-c", "-z", "--root", "--raw", "--no-renames", "--no-commit-id"])
-            .args(["--full-index", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none"])
-            .input(Input::Bytes(commits))
-            .max_output(256 << 20)
-            .limit(limits.time);
-    parse_raw(&git.run(call).map_err(by_the_box)?).ok_or_else(|| ImportError::refused("its changes can't be listed"))
+    let each = Call::new(DIFF).args(["--stdin", "-c", "--root", "--no-commit-id"]).input(Input::Bytes(commits));
+    // A merge that takes a path from an old parent changes nothing against all its parents, and still changes the branch.
+    let base = base.unwrap_or(tip.kind().empty_tree());
+    let whole = Call::new(DIFF).args([base.as_str(), tip.as_str()]);
+    let mut found = BTreeMap::new();
+    for call in [each, whole] {
+        let out = git.run(call.max_output(MAX_DIFF).limit(limits.time)).map_err(by_the_box)?;
+        parse_raw(&out, &mut found).ok_or_else(|| ImportError::refused("its changes can't be listed"))?;
+    }
+    Ok(found)
 }
 
+const DIFF: [&str; 9] = [
+    "diff-tree",
+    "-r",
+    "-z",
+    "--raw",
+    "--no-renames",
+    "--full-index",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--ignore-submodules=none",
+];
+
 /// `:<mode> <mode> <id> <id> <letter>\0<path>\0`, with one more colon, mode and id for each further parent.
-fn parse_raw(out: &[u8]) -> Option<BTreeMap<Vec<u8>, Became>> {
-    let mut found: BTreeMap<Vec<u8>, Became> = BTreeMap::new();
+fn parse_raw(out: &[u8], found: &mut BTreeMap<Vec<u8>, Became>) -> Option<()> {
     let mut fields = out.split(|&b| b == 0);
     while let Some(head) = fields.next() {
         let head = head.strip_prefix(b"\n").unwrap_or(head);
@@ -253,7 +269,7 @@ fn parse_raw(out: &[u8]) -> Option<BTreeMap<Vec<u8>, Became>> {
             _ => {}
         }
     }
-    Some(found)
+    Some(())
 }
 
 /// Reads the new links and names those that lead out of the tree.
@@ -305,11 +321,12 @@ mod tests {
         let text = format!(
             ":100644 120000 {a} {b} T\0x y\0::100644 100644 100755 {a} {a} {b} MM\0z\0:160000 160000 {a} {b} M\0sub\0"
         );
-        let found = parse_raw(text.as_bytes()).unwrap();
+        let mut found = BTreeMap::new();
+        parse_raw(text.as_bytes(), &mut found).unwrap();
         assert_eq!(found.keys().map(|k| &k[..]).collect::<Vec<_>>(), [&b"sub"[..], b"x y", b"z"]);
         assert_eq!(found[&b"x y"[..]].kind(), Kind::Symlink);
         assert_eq!(found[&b"sub"[..]].kind(), Kind::Folder);
-        assert!(parse_raw(b"100644 what\0x\0").is_none());
-        assert!(parse_raw(b":100644\0").is_none());
+        assert!(parse_raw(b"100644 what\0x\0", &mut found).is_none());
+        assert!(parse_raw(b":100644\0", &mut found).is_none());
     }
 }
