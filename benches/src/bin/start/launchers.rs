@@ -119,7 +119,7 @@ impl Oci {
     pub fn new(program: &'static str, caller: &Caller, view: &View, name: &str) -> std::io::Result<Oci> {
         let bundle = caller.base().join(format!("bundle-{program}-{name}"));
         view.unpack(&bundle.join("rootfs"))?;
-        fs::write(bundle.join("config.json"), config(caller, view).to_string())?;
+        fs::write(bundle.join("config.json"), config(program, caller, view).to_string())?;
         let state = bundle.join("state");
         fs::create_dir(&state)?;
         own_all(caller, &bundle)?;
@@ -152,7 +152,9 @@ fn own_all(caller: &Caller, path: &Path) -> std::io::Result<()> {
 }
 
 /// The bundle's config.json: no capability, no new privileges, namespaces of its own.
-fn config(caller: &Caller, view: &View) -> Value {
+fn config(program: &str, caller: &Caller, view: &View) -> Value {
+    // runc refuses a user namespace in which there is no root.
+    let (uid, gid) = if program == "runc" { (0, 0) } else { (view.uid_inside, view.gid_inside) };
     let mut mounts = Vec::new();
     let (mut masked, mut read_only_paths) = (Vec::new(), Vec::new());
     let mut mount = |at: &str, kind: &str, source: &str, options: &[&str]| {
@@ -191,14 +193,14 @@ fn config(caller: &Caller, view: &View) -> Value {
     let namespaces: Vec<_> = kinds.iter().map(|kind| json!({ "type": kind })).collect();
     let mut linux = json!({ "namespaces": namespaces, "maskedPaths": masked, "readonlyPaths": read_only_paths });
     if caller.uid() != 0 {
-        linux["uidMappings"] = json!([{ "containerID": view.uid_inside, "hostID": caller.uid(), "size": 1 }]);
-        linux["gidMappings"] = json!([{ "containerID": view.gid_inside, "hostID": caller.gid(), "size": 1 }]);
+        linux["uidMappings"] = json!([{ "containerID": uid, "hostID": caller.uid(), "size": 1 }]);
+        linux["gidMappings"] = json!([{ "containerID": gid, "hostID": caller.gid(), "size": 1 }]);
     }
     json!({
         "ociVersion": "1.0.2",
         "process": {
             "terminal": false,
-            "user": { "uid": view.uid_inside, "gid": view.gid_inside },
+            "user": { "uid": uid, "gid": gid },
             "args": [TRUE],
             "env": view.env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
             "cwd": view.workspace,
@@ -213,10 +215,11 @@ fn config(caller: &Caller, view: &View) -> Value {
 }
 
 /// The words for `docker run` and `podman run` that ask for the view.
-pub fn container_run(view: &View, image: &str) -> Vec<String> {
+pub fn container_run(view: &View, image: &str, extra: &[&str]) -> Vec<String> {
     let mut words: Vec<String> =
         ["run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL"].map(Into::into).to_vec();
     words.extend(["--security-opt".into(), "no-new-privileges".into(), "--workdir".into(), view.workspace.clone()]);
+    words.extend(extra.iter().map(|word| (*word).to_owned()));
     for item in &view.items {
         match item {
             Item::Bind { from, at, writable } => {

@@ -12,7 +12,7 @@ mod launchers;
 mod services;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
 fn with_plain_cgroups() -> Option<ExitCode> {
     const CGROUP2_MAGIC: i64 = 0x6367_7270;
     let hybrid = rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.f_type != CGROUP2_MAGIC);
-    if !hybrid || !rustix::process::geteuid().is_root() || std::env::var_os("PINFOLD_START_AGAIN").is_some() {
+    if !hybrid || !rustix::process::geteuid().is_root() || std::env::var_os(services::OUTSIDE).is_some() {
         return None;
     }
     let script = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
@@ -83,7 +83,7 @@ fn with_plain_cgroups() -> Option<ExitCode> {
         .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
         .arg(this)
         .args(std::env::args_os().skip(1))
-        .env("PINFOLD_START_AGAIN", "1")
+        .env(services::OUTSIDE, std::process::id().to_string())
         .status()
         .ok()?;
     Some(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)))
@@ -123,7 +123,7 @@ fn measure(args: &Args) -> Result<(), String> {
     println!("The view has {} mounts.\n", mounts.unwrap_or(0));
     println!("{}", times(&outcomes));
     println!("{}", goals(&outcomes, &big));
-    for stand in &stands {
+    for stand in stands.iter().filter(|_| args.only.iter().any(|only| only == "pinfold")) {
         println!("{}", held(stand, &binary)?);
     }
     Ok(())
@@ -161,7 +161,13 @@ fn contestants<'a>(args: &Args, stand: &'a Stand<'_>, binary: &'a Path) -> Vec<C
         }
         for name in ["docker", "podman"].into_iter().filter(|name| wanted(name)) {
             let engine = engines.entry(name).or_insert_with(|| engine(name, caller, view));
-            add(&format!("{name} run"), ground, engine_run(engine.clone(), view));
+            // podman raises the limit of open files, which not every root may.
+            let extra = if name == "podman" {
+                &["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"][..]
+            } else {
+                &[]
+            };
+            add(&format!("{name} run"), ground, engine_run(engine.clone(), view, extra));
         }
         if wanted("pinfold") {
             add("pinfold run", ground, Box::new(move || Ok(launchers::pinfold(caller, binary, repo.path()).into())));
@@ -196,8 +202,8 @@ fn engine(name: &str, caller: &Caller, view: &View) -> Result<Rc<Engine>, String
     make(caller.base(), view).map(Rc::new)
 }
 
-fn engine_run<'a>(engine: Result<Rc<Engine>, String>, view: &View) -> Prepare<'a> {
-    let words = launchers::container_run(view, services::IMAGE);
+fn engine_run<'a>(engine: Result<Rc<Engine>, String>, view: &View, extra: &[&str]) -> Prepare<'a> {
+    let words = launchers::container_run(view, services::IMAGE, extra);
     match engine {
         Ok(engine) => Box::new(move || {
             let mut command = engine.command();
@@ -229,6 +235,7 @@ fn machine() -> String {
 
 fn times(outcomes: &[Outcome]) -> String {
     let mut table = Table::new(&["launcher", "caller", "repository"], &["median", "p10", "p90", "× fork and exec"]);
+    let mut reasons = BTreeSet::new();
     for outcome in outcomes {
         let mut cells = outcome.labels.clone();
         match &outcome.result {
@@ -238,11 +245,15 @@ fn times(outcomes: &[Outcome]) -> String {
                 let floor = sample_of(outcomes, "fork and exec", &outcome.labels[1], "");
                 cells.push(floor.map_or_else(String::new, |floor| format!("{:.1}", sample.ratio_to(floor))));
             }
-            Err(why) => cells[0].push_str(&format!(": {why}")),
+            Err(why) => {
+                cells.push("none".to_owned());
+                let line = format!("{} as {}: {why}\n", cells[0], cells[1]);
+                reasons.insert(line);
+            }
         }
         table.row(cells);
     }
-    table.markdown()
+    table.markdown() + "\n" + &Vec::from_iter(reasons).concat()
 }
 
 fn sample_of<'a>(outcomes: &'a [Outcome], launcher: &str, caller: &str, ground: &str) -> Option<&'a Sample> {

@@ -13,6 +13,9 @@ use crate::view::View;
 const PATIENCE: Duration = Duration::from_secs(30);
 pub const IMAGE: &str = "pinfold-start:latest";
 
+/// Names the process that is still in the machine's own mount namespace, when this one is not.
+pub const OUTSIDE: &str = "PINFOLD_START_OUTSIDE";
+
 /// An engine with an image that holds the view.
 #[derive(Debug)]
 pub struct Engine {
@@ -49,8 +52,15 @@ impl Engine {
         let host = format!("unix://{}/sock", folder.display());
         let place = |name: &str| format!("{}/{name}", folder.display());
         // The race may have a /sys/fs/cgroup of its own; the daemon gets the machine's.
-        let mut command = Command::new("nsenter");
-        command.args(["--mount", "--target", "1", "--", "dockerd", "--host", &host, "--bridge", "none"]);
+        let mut command = match std::env::var_os(OUTSIDE) {
+            Some(pid) => {
+                let mut command = Command::new("nsenter");
+                command.args(["--mount", "--target"]).arg(pid).args(["--", "dockerd"]);
+                command
+            }
+            None => Command::new("dockerd"),
+        };
+        command.args(["--host", &host, "--bridge", "none"]);
         command.args([
             "--iptables=false",
             "--ip6tables=false",
