@@ -50,7 +50,7 @@ impl<'a> Scene<'a> {
             {"write": {"path": "work.txt", "content": "written by the agent\n"}},
             {"bash": "git status --porcelain; git add -A; git commit -q -m 'Work of the agent'; git log --oneline | head -3"},
             {"bash": format!("for d in .git vendor/nested/.git; do mkdir -p $d/hooks; for h in post-checkout post-index-change pre-commit reference-transaction; do printf '#!/bin/sh\\ntouch {mark}\\n' > $d/hooks/$h; chmod +x $d/hooks/$h; done; git -C $d/.. config core.fsmonitor 'touch {mark};:'; done; ls .git/hooks")},
-            {"bash": "rm -f .env deploy/server.key; mv secrets gone; echo agent > .env; echo agent >> vendor/nested/.env; ls -la"},
+            {"bash": "rm .env deploy/server.key; mv secrets gone; echo agent > .env; echo agent >> vendor/nested/.env; ls -la"},
             {"bash": "git worktree list; cat README.md; pwd; id -un"},
             {"text": "All done."},
         ])
