@@ -14,6 +14,7 @@ mod host;
 pub mod isolate;
 mod nodes;
 mod serve;
+mod settle;
 mod store;
 pub mod view;
 mod watcher;

@@ -6,7 +6,7 @@
 use crate::abi::{self, Header, Malformed, Op, Reader, Writer, fattr};
 use crate::gate::Gate;
 use crate::host::FileKind;
-use crate::view::{Attr, Change, Forget, Found, Listed, View};
+use crate::view::{Attr, Change, Forget, Found, Listed, PASSING, View};
 use crate::watcher::Remember;
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, RenameFlags, SeekFrom, Timespec};
@@ -358,6 +358,7 @@ impl Shared {
         match self.view.lookup(parent, name) {
             Ok(found) if remember => Ok(entry_reply(found)),
             Ok(found) => Ok(entry_reply(Found { remember: Remember::NOTHING, ..found })),
+            Err(PASSING) => Err(Errno::NOENT),
             Err(Errno::NOENT) if self.view.absence_lasts(parent) => Ok(absence_reply()),
             Err(e) => Err(e),
         }

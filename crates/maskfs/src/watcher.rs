@@ -7,7 +7,8 @@
 
 use crate::nodes::Node;
 use pinfold_sys::watch::{FileHandle, FolderEvent, Interest, Watch, file_handle};
-use rustix::fd::BorrowedFd;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,8 @@ pub struct Watcher {
     /// Marked folders by the handle that events name them by.
     folders: Mutex<HashMap<FileHandle, Weak<Node>>>,
     refused: AtomicBool,
+    /// Ends a wait from another thread.
+    wake: Option<OwnedFd>,
 }
 
 /// Something of the host changed that the kernel may remember.
@@ -35,7 +38,12 @@ pub enum Stale {
 
 impl Watcher {
     pub fn new() -> Self {
-        Watcher { watch: Watch::new().ok(), folders: Mutex::default(), refused: AtomicBool::new(false) }
+        Watcher {
+            watch: Watch::new().ok(),
+            folders: Mutex::default(),
+            refused: AtomicBool::new(false),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok(),
+        }
     }
 
     /// Marks a folder; whether what is in it may be remembered. Must come before the first look into it.
@@ -61,13 +69,17 @@ impl Watcher {
     pub fn wait(&self, patience: Option<Duration>) -> Option<Vec<Stale>> {
         let watch = self.watch.as_ref()?;
         let patience = patience.and_then(|time| rustix::event::Timespec::try_from(time).ok());
-        let mut poll = [rustix::event::PollFd::new(watch, rustix::event::PollFlags::IN)];
+        let wake = self.wake.as_ref().map(|wake| PollFd::new(wake, PollFlags::IN));
+        let mut poll: Vec<PollFd<'_>> = [PollFd::new(watch, PollFlags::IN)].into_iter().chain(wake).collect();
         loop {
             match rustix::event::poll(&mut poll, patience.as_ref()) {
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(_) => return None,
             }
+        }
+        if let Some(wake) = &self.wake {
+            rustix::io::read(wake, &mut [0; 8]).ok();
         }
         let events = watch.drain().ok()?;
         let folders = self.folders.lock().unwrap();
@@ -86,6 +98,13 @@ impl Watcher {
             }
         }
         Some(stale)
+    }
+
+    /// Lets a wait return at once.
+    pub fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            rustix::io::write(wake, &1u64.to_ne_bytes()).ok();
+        }
     }
 
     /// Forgets folders that nobody holds any more. Called now and then: an entry is small.

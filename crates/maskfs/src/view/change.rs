@@ -42,6 +42,7 @@ impl View {
         Self::checked(name)?;
         match self.child(folder, name)? {
             Child::Absent => {}
+            Child::Passing => return Err(Errno::EXIST),
             Child::Decoy { .. } => return Err(self.refuse(folder, name, "create")),
             _ => return Err(Errno::EXIST),
         }
@@ -274,7 +275,7 @@ impl View {
         let parent = self.node(parent)?;
         let folder = self.folder(&parent)?;
         match self.child(&folder, name)? {
-            Child::Absent => Err(Errno::NOENT),
+            Child::Absent | Child::Passing => Err(Errno::NOENT),
             Child::Decoy { .. } => Err(self.refuse(&folder, name, "remove")),
             Child::Door { .. } => Err(Errno::ROFS),
             Child::GitMount => Err(Errno::ISDIR),
@@ -325,7 +326,7 @@ impl View {
         let parent = self.node(parent)?;
         let folder = self.folder(&parent)?;
         match self.child(&folder, name)? {
-            Child::Absent => Err(Errno::NOENT),
+            Child::Absent | Child::Passing => Err(Errno::NOENT),
             Child::Decoy { folder: true } => Err(self.refuse(&folder, name, "remove")),
             Child::Decoy { folder: false } => Err(Errno::NOTDIR),
             Child::Door { .. } => Err(Errno::ROFS),

@@ -14,7 +14,7 @@ mod resolve;
 
 pub use change::Change;
 pub(crate) use read::for_each_name;
-pub use read::{Attr, Found, Handle, Listed};
+pub use read::{Attr, Found, Handle, Listed, PASSING};
 
 use crate::guard::LinkGuard;
 use crate::host::{HostRoot, Identity, identity, stat_child, stat_fd};
@@ -28,7 +28,7 @@ use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a private copy of a `.git` that the box meets in the tree is made. The view doesn't know git.
 pub trait GitDoor: Send + Sync {
@@ -132,6 +132,8 @@ pub struct View {
     doors: RwLock<HashMap<(Identity, Vec<u8>), Arc<OwnedFd>>>,
     guard: LinkGuard,
     watcher: Watcher,
+    /// Folders whose lists left a passing name out, and when they must be listed anew.
+    relist: Mutex<Vec<(Instant, u64)>>,
     /// The canary's name and the folder of the store that holds its file.
     canary: Option<(Vec<u8>, Arc<OwnedFd>)>,
     /// Held while a private `.git` is made; lists those that could not be.
@@ -160,6 +162,9 @@ fn plant(store: &Store, canary: &Canary) -> Result<Arc<OwnedFd>, Errno> {
     Ok(Arc::new(building.into_fd()))
 }
 
+/// How often lists that left something out are looked at.
+const RELIST: Duration = Duration::from_millis(200);
+
 /// Reports of one run; more would only be the same attack again.
 const MAX_REPORTED: usize = 10_000;
 
@@ -175,6 +180,7 @@ impl View {
             canary,
             guard: LinkGuard::new(),
             watcher: Watcher::new(),
+            relist: Mutex::default(),
             admissions: Mutex::default(),
             nodes: Nodes::new(root, parts.folder_fds),
             host,
@@ -203,13 +209,16 @@ impl View {
     /// Waits until the host changed something that the kernel may remember, not longer than `patience`, and says what to
     /// forget. `None`: nothing will ever come.
     pub fn wait_stale(&self, patience: Option<Duration>) -> Option<Vec<Forget>> {
+        // Whether a list needs another look is checked every so often while there is such a list, and only then.
+        let relisting = !self.relist.lock().unwrap().is_empty();
+        let patience = if relisting { Some(patience.map_or(RELIST, |time| time.min(RELIST))) } else { patience };
         let stale = self.watcher.wait(patience)?;
         if self.watcher.was_refused() {
             let text =
                 "this machine watches no more folders for us (fs.fanotify.max_user_marks); the box works on, slower";
             self.report(Event::Note { text: text.into() });
         }
-        let mut forget = Vec::new();
+        let mut forget = self.due_lists();
         for stale in stale {
             match stale {
                 Stale::All => return Some(self.forget_all()),
@@ -218,6 +227,19 @@ impl View {
             }
         }
         Some(forget)
+    }
+
+    fn due_lists(&self) -> Vec<Forget> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        self.relist.lock().unwrap().retain(|(when, node)| {
+            let later = *when > now;
+            if !later {
+                due.push(Forget::Object { node: *node });
+            }
+            later
+        });
+        due
     }
 
     fn forget_name(&self, folder: &Arc<Node>, name: Vec<u8>, names: bool, forget: &mut Vec<Forget>) {

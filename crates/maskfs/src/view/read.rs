@@ -4,6 +4,7 @@ use super::View;
 use super::resolve::{Child, Folder};
 use crate::host::{FileKind, PATH_FLAGS, identity, kind_of, open_child, stat_child, stat_fd};
 use crate::nodes::{Key, Link, Node, Place};
+use crate::settle;
 use crate::watcher::Remember;
 use pinfold_policy::{Kind, Verdict};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,6 +14,11 @@ use std::collections::HashSet;
 use std::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// The answer to a look-up of a name that is not there for the box yet, and may be soon: "no such name", not to be
+/// remembered.
+pub const PASSING: Errno = Errno::AGAIN;
 
 /// Attributes as the box sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +103,7 @@ impl View {
         let named = Remember { name: self.names_last(parent), attributes: true };
         match child {
             Child::Absent => Err(Errno::NOENT),
+            Child::Passing => Err(PASSING),
             Child::Host { stat, .. } => {
                 let node = self.nodes.reach(Self::key_of(&stat), place, kind_of(&stat), link);
                 let attributes = self.attributes_last(&node, parent, &stat);
@@ -386,17 +393,40 @@ impl View {
                 }
             })?;
         }
+        let mut passing = false;
         for_each_name(fd.as_fd(), |entry| {
-            if entry.kind != FileKind::Special && !mine.contains(&entry.name) && self.is_listed(path, id, &entry) {
+            if entry.kind == FileKind::Special || mine.contains(&entry.name) || !self.is_listed(path, id, &entry) {
+                return;
+            }
+            if entry.kind == FileKind::File && self.is_passing_entry(fd, path, &entry) {
+                passing = true;
+            } else {
                 names.push(entry);
             }
         })?;
+        if passing {
+            self.look_again(id);
+        }
         // Names are no secret's bytes, yet a folder that became masked meanwhile has none in the box.
         let now = self.host_path(fd.as_fd())?;
         if !now.as_path().is_root() && self.verdict(&now, Kind::Folder) == Verdict::Mask {
             return Err(Errno::STALE);
         }
         Ok(())
+    }
+
+    fn is_passing_entry(&self, fd: &Arc<OwnedFd>, path: &pinfold_policy::RelPathBuf, entry: &Listed) -> bool {
+        settle::looks_temporary(&entry.name)
+            && stat_child(fd.as_fd(), &entry.name)
+                .is_ok_and(|stat| self.is_passing(fd.as_fd(), path, &entry.name, &stat))
+    }
+
+    /// A list without a passing name must not be remembered for longer than that name may pass.
+    fn look_again(&self, folder: &crate::host::Identity) {
+        if let Some(node) = self.nodes.known(&Key::Real(*folder)) {
+            self.relist.lock().unwrap().push((Instant::now() + settle::SETTLED, node.id));
+            self.watcher.wake();
+        }
     }
 
     /// Decoys are opened by name and not listed: what git, tar or a glob never hears of, they can't commit or remove.

@@ -56,7 +56,7 @@ impl View {
     /// Whether the source may move at all, and what it is.
     fn movable(&self, end: &End<'_>) -> Result<Source, Errno> {
         match self.child(end.folder, end.name)? {
-            Child::Absent => Err(Errno::NOENT),
+            Child::Absent | Child::Passing => Err(Errno::NOENT),
             Child::Decoy { .. } => Err(self.refuse(end.folder, end.name, "rename")),
             Child::GitMount => Err(Errno::BUSY),
             Child::Door { .. } => Err(Errno::ROFS),
@@ -103,6 +103,7 @@ impl View {
             }
             Child::GitMount => Err(Errno::BUSY),
             Child::Door { .. } => Err(Errno::ROFS),
+            Child::Passing => Err(Errno::EXIST),
             Child::Absent | Child::Host { .. } | Child::Private { .. } => Ok(()),
         }
     }

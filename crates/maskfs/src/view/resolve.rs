@@ -8,6 +8,7 @@ use crate::host::{
     self, FileKind, Identity, PATH_FLAGS, Whereabouts, identity, kind_of, open_child, stat_child, stat_fd,
 };
 use crate::nodes::{Key, Link, Node, Place};
+use crate::settle;
 use pinfold_policy::{Kind, RelPath, RelPathBuf, Verdict};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, Statx};
@@ -40,6 +41,8 @@ pub(super) enum Child {
     Decoy {
         folder: bool,
     },
+    /// A file of the host under a temporary name, beside masked ones: not there for the box, for a moment.
+    Passing,
     Door {
         stat: Statx,
     },
@@ -239,9 +242,33 @@ impl View {
                 if kind == Kind::File && stat.stx_nlink > 1 && self.is_masked_alias(&stat) {
                     return Ok(Child::Decoy { folder: false });
                 }
+                if self.is_passing(fd.as_fd(), path, name, &stat) {
+                    return Ok(Child::Passing);
+                }
                 Ok(Child::Host { stat, verdict })
             }
         }
+    }
+
+    /// See [`crate::settle`].
+    pub(super) fn is_passing(&self, folder: BorrowedFd<'_>, path: &RelPathBuf, name: &[u8], stat: &Statx) -> bool {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        settle::may_be_passing(name, stat, (now.tv_sec, now.tv_nsec as u32))
+            && self.nodes.known(&Self::key_of(stat)).is_none()
+            && self.holds_masked_names(folder, path)
+    }
+
+    /// Whether a name directly in this folder of the host is masked. What can't be listed may hold one.
+    fn holds_masked_names(&self, folder: BorrowedFd<'_>, path: &RelPathBuf) -> bool {
+        let mut masked = false;
+        let listed = super::for_each_name(folder, |entry| {
+            masked = masked
+                || path
+                    .as_path()
+                    .join(&entry.name)
+                    .is_ok_and(|at| self.verdict(&at, Self::host_kind(entry.kind)) == Verdict::Mask);
+        });
+        masked || listed.is_err()
     }
 
     /// The planted secret goes the way of a host's: if the policy does not mask it, the probe reads its bytes.
@@ -352,7 +379,7 @@ impl View {
             Child::Decoy { .. } => Place::Decoy,
             Child::Door { .. } => Place::Door,
             Child::GitMount => Place::GitMount,
-            Child::Host { .. } | Child::Absent => Place::Host,
+            Child::Host { .. } | Child::Absent | Child::Passing => Place::Host,
         }
     }
 
