@@ -1,6 +1,8 @@
 //! Real repositories in temporary folders, driven by the real git with a cleared environment.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod back;
+
 use pinfold_handback::door::{self, DoorAsk, DoorReport, HostGit};
 use pinfold_plan::{Entry, GitFacts, GitLayout, HostPath, Seen, SeenKind};
 use pinfold_policy::{Kind, PathPolicy, PolicySpec, RelPath, Verdict};
