@@ -203,9 +203,10 @@ pub enum Parsed {
 pub fn command() -> clap::Command {
     let mut command = Cli::command();
     for agent in agents::table() {
-        let verb =
-            clap::Command::new(agent.name.as_str()).about(format!("Run {} in a box, permissions skipped", agent.title));
-        command = command.subcommand(AgentArgs::augment_args(verb));
+        let verb = AgentArgs::augment_args(clap::Command::new(agent.name.as_str()));
+        // After the arguments: their own words for the developer would take its place.
+        let about = format!("Run {} in a box, permissions skipped", agent.title);
+        command = command.subcommand(verb.about(about.clone()).long_about(about));
     }
     command
 }
