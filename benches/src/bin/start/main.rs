@@ -161,9 +161,9 @@ fn contestants<'a>(args: &Args, stand: &'a Stand<'_>, binary: &'a Path) -> Vec<C
         }
         for name in ["docker", "podman"].into_iter().filter(|name| wanted(name)) {
             let engine = engines.entry(name).or_insert_with(|| engine(name, caller, view));
-            // podman raises the limit of open files, which not every root may.
+            // podman raises limits that not every root may.
             let extra = if name == "podman" {
-                &["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"][..]
+                &["--ulimit", "nofile=999:999", "--ulimit", "nproc=999:999", "--cgroups", "disabled"][..]
             } else {
                 &[]
             };
