@@ -3,10 +3,12 @@
 mod common;
 
 use common::*;
-use pinfold_handback::door::{self, DoorError, Head, HostGit};
+use pinfold_handback::door::{self, DoorAsk, DoorError, Head, HostGit, Person};
 use pinfold_handback::names::Oid;
 use pinfold_plan::GitLayout;
+use pinfold_policy::RelPath;
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -350,6 +352,51 @@ fn sha256_shallow_detached_and_unborn() {
     let report = box_of(&unborn, &main_facts(&unborn), &boxed);
     assert_eq!(report.head, Head::Branch { name: b"refs/heads/trunk".to_vec(), oid: None });
     assert_eq!(status(&boxed), "");
+}
+
+#[test]
+fn the_persons_own_settings_count_where_they_decide_what_is_clean() {
+    let w = world();
+    let home = w.host.parent().unwrap().join("home");
+    write(
+        &home,
+        ".gitconfig",
+        "[core]\n autocrlf = input\n fsmonitor = evil\n[user]\n name = No\n[filter \"lfs\"]\n process = evil\n[filter \"crypt\"]\n clean = evil\n required\n[pull]\n rebase = true\n",
+    );
+    write(&home, "dotfiles/ignore", ".idea/\n*.swp");
+    fs::create_dir_all(home.join(".config/git")).unwrap();
+    std::os::unix::fs::symlink("../../dotfiles/ignore", home.join(".config/git/ignore")).unwrap();
+    let dest = w.host.parent().unwrap().join("again");
+    fs::create_dir(&dest).unwrap();
+    let person = Person::read(&home, &home.join(".config"));
+    let policy = policy();
+    let ask = DoorAsk {
+        alternates: vec![w.host.join(".git/objects").into_os_string().into_encoded_bytes()],
+        identity: None,
+        policy: &policy,
+        prefix: RelPath::ROOT,
+        root: None,
+        present_ids: &same_ids,
+        owner: None,
+        excludes: b"*.made\n!*.swp",
+        hooks: true,
+        person: Some(&person),
+    };
+    door::build(&HostGit::open(&main_facts(&w.host)).unwrap(), folder(&dest).as_fd(), &ask).unwrap();
+    let config = |name: &str| git(&dest, &["config", name]);
+    assert_eq!(config("core.autocrlf"), "input\n");
+    assert_eq!(config("pull.rebase"), "true\n");
+    assert_eq!(config("user.name"), "Person\n");
+    assert_eq!(config("filter.crypt.clean"), "false\n");
+    assert_eq!(config("filter.lfs.required"), "false\n");
+    assert!(!fs::read_to_string(dest.join("config")).unwrap().contains("evil"));
+    fs::remove_dir_all(w.boxed.join(".git")).unwrap();
+    fs::rename(&dest, w.boxed.join(".git")).unwrap();
+    for name in [".idea/x", "a.swp", "a.made", "shown"] {
+        write(&w.boxed, name, "x");
+    }
+    assert!(status(&w.boxed).ends_with("?? shown\n") && !status(&w.boxed).contains(".idea"), "{}", status(&w.boxed));
+    assert!(!status(&w.boxed).contains("swp") && !status(&w.boxed).contains("made"));
 }
 
 #[test]

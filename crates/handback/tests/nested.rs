@@ -41,6 +41,7 @@ fn private_copy(nested: &Nested, prefix: &str, at: &Path) -> door::DoorReport {
         owner: None,
         excludes: b".env\n",
         hooks: true,
+        person: None,
     };
     door::build(&nested.git, folder(&git).as_fd(), &ask).unwrap()
 }
@@ -237,6 +238,7 @@ fn bare_repositories_stay_bare() {
         owner: None,
         excludes: b"",
         hooks: false,
+        person: None,
     };
     door::build(&bare.git, folder(&dest).as_fd(), &build).unwrap();
     assert_eq!(git(&dest, &["rev-parse", "--is-bare-repository"]), "true\n");

@@ -26,6 +26,10 @@ pub struct MaskFsConfig {
     pub run_dir: serde_json::Value,
     /// A `plan::BoxPath` for each of the host's object stores, in the order of `workspace.git.objects`.
     pub objects_at: serde_json::Value,
+    /// The folders of the person's own git settings, each a `plan::HostPath`: the home, and the folder of configuration
+    /// below which `git/` lies.
+    #[serde(default)]
+    pub person: Vec<serde_json::Value>,
 }
 
 /// From the supervisor.

@@ -12,8 +12,9 @@ use crate::exit::Trouble;
 use crate::report::{Failure, Report};
 use crate::request::{Prepared, Wanted, prepare};
 use pinfold_engine::{End, Event, Outcome, RunHost};
-use pinfold_plan::{BoxPath, OsBytes, Plan, Step};
+use pinfold_plan::{BoxPath, HostPath, OsBytes, Plan, Step};
 use pinfold_wire::{FromMaskFs, MaskFsConfig};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub fn run(agent: Option<&'static Agent>, args: &RunArgs, report: &Report) -> Result<ExitCode, Failure> {
@@ -78,8 +79,17 @@ fn maskfs_config(plan: &Plan) -> Result<Vec<u8>, Failure> {
         workspace: serde_json::to_value(&plan.workspace).map_err(bug)?,
         run_dir: serde_json::to_value(&plan.run_dir).map_err(bug)?,
         objects_at: serde_json::to_value(&objects).map_err(bug)?,
+        person: person().iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(bug)?,
     };
     serde_json::to_vec(&config).map_err(bug)
+}
+
+/// Where the person's own git settings are.
+fn person() -> Vec<HostPath> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let Some(home) = absolute("HOME") else { return Vec::new() };
+    let config = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
+    vec![HostPath::new(home), HostPath::new(config)]
 }
 
 fn finish(plan: &Plan, outcome: &Outcome) -> Result<ExitCode, Failure> {

@@ -3,7 +3,7 @@
 //! The two crates do not know each other; here one becomes the other's [`GitDoor`]. The process ends when the box's mount
 //! is gone, or when the supervisor is, and takes the run's private folders with it.
 
-use pinfold_handback::door::{self, DoorAsk, HostGit, NestedAsk};
+use pinfold_handback::door::{self, DoorAsk, HostGit, NestedAsk, Person};
 use pinfold_handback::place;
 use pinfold_maskfs::{Admitted, Canary, Event, GitDoor, Owners, Parts, Server, View};
 use pinfold_plan::{BoxPath, HostPath, Workspace};
@@ -66,6 +66,7 @@ struct Process {
     run_dir: HostPath,
     workspace: Workspace,
     objects_at: Vec<BoxPath>,
+    person: Vec<HostPath>,
     root: OwnedFd,
     /// Private copies of repositories in the tree that were made in this run.
     admitted: Arc<Mutex<Vec<Copied>>>,
@@ -106,9 +107,10 @@ impl Process {
         let workspace: Workspace = serde_json::from_value(config.workspace).map_err(json)?;
         let run_dir: HostPath = serde_json::from_value(config.run_dir).map_err(json)?;
         let objects_at = serde_json::from_value(config.objects_at).map_err(json)?;
+        let person = config.person.into_iter().map(serde_json::from_value).collect::<Result<_, _>>().map_err(json)?;
         let root = open_seen(&workspace).map_err(|e| (format!("opening the workspace {}", workspace.root), e))?;
         raise_open_files();
-        Ok(Process { control, fuse, run_dir, workspace, objects_at, root, admitted: Arc::default() })
+        Ok(Process { control, fuse, run_dir, workspace, objects_at, person, root, admitted: Arc::default() })
     }
 
     fn serve(self) -> ExitCode {
@@ -141,7 +143,9 @@ impl Process {
         let fuse = fuse.ok_or_else(|| ("receiving the mount".to_owned(), io::ErrorKind::UnexpectedEof.into()))?;
         let control = self.control.clone();
         let opening = |e| ("opening the workspace".to_owned(), e);
-        let door = Door::new(&self.workspace, policy()?, &self.root, self.admitted.clone()).map_err(opening)?;
+        let person = person(&self.person);
+        let door =
+            Door::new(&self.workspace, policy()?, &self.root, self.admitted.clone(), person).map_err(opening)?;
         let parts = Parts {
             root: self.root.try_clone().map_err(opening)?,
             store,
@@ -209,6 +213,7 @@ impl Process {
         let dest =
             open_folder(&self.run_dir.join("git").to_path_buf()).map_err(|e| ("opening the run's git/".into(), e))?;
         let git = HostGit::open(facts).map_err(doing)?;
+        let person = person(&self.person);
         let ask = DoorAsk {
             alternates: self.objects_at.iter().map(|at| at.as_path().as_os_str().as_encoded_bytes().to_vec()).collect(),
             identity: self.workspace.identity.as_ref(),
@@ -219,6 +224,7 @@ impl Process {
             owner: mapped.then_some((ids.uid_outside, ids.gid_outside)),
             excludes: EXCLUDES,
             hooks: true,
+            person: person.as_ref(),
         };
         door::build(&git, dest.as_fd(), &ask).map_err(doing)
     }
@@ -239,6 +245,12 @@ impl Process {
             std::fs::remove_dir_all(self.run_dir.join(folder).as_path()).ok();
         }
     }
+}
+
+/// The person's own git settings, as far as they decide what `git status` says.
+fn person(folders: &[HostPath]) -> Option<Person> {
+    let [home, config] = folders else { return None };
+    Some(Person::read(home.as_path(), config.as_path()))
 }
 
 /// What stands at the workspace's path must be what the plan saw there.
@@ -298,6 +310,7 @@ struct Door {
     workspace: Workspace,
     owners: Owners,
     admitted: Arc<Mutex<Vec<Copied>>>,
+    person: Option<Person>,
 }
 
 impl Door {
@@ -306,10 +319,11 @@ impl Door {
         policy: PathPolicy,
         root: &OwnedFd,
         admitted: Arc<Mutex<Vec<Copied>>>,
+        person: Option<Person>,
     ) -> io::Result<Self> {
         let root_git = workspace.git.as_ref().and_then(|facts| HostGit::open(facts).ok());
         let root = root.try_clone()?;
-        Ok(Door { policy, root, root_git, workspace: workspace.clone(), owners: owners(workspace), admitted })
+        Ok(Door { policy, root, root_git, workspace: workspace.clone(), owners: owners(workspace), admitted, person })
     }
 }
 
@@ -339,6 +353,7 @@ impl GitDoor for Door {
             owner: None,
             excludes: EXCLUDES,
             hooks: true,
+            person: self.person.as_ref(),
         };
         door::build(&nested.git, dest, &build).map_err(|_| Errno::IO)?;
         let git_dir = dest.try_clone_to_owned().map_err(|_| Errno::MFILE)?;

@@ -135,14 +135,20 @@ pub(super) fn info(
     host: &HostGit,
     dest: Dest<'_>,
     ask: &DoorAsk<'_>,
+    config: &Config,
     notes: &mut Vec<String>,
 ) -> Result<(), DoorError> {
     let own = place::read_below(host.common_dir(), b"info/exclude", MAX_EXCLUDES);
-    let mut text = own.map_err(DoorError::read("info/exclude"))?.map(|f| f.bytes).unwrap_or_default();
-    if !text.is_empty() && !text.ends_with(b"\n") {
-        text.push(b'\n');
+    let own = own.map_err(DoorError::read("info/exclude"))?.map(|f| f.bytes).unwrap_or_default();
+    // Later lines win: ours are for what nobody else speaks of, and the person's own come in git's order.
+    let persons = ask.person.map(|p| p.excludes(config)).unwrap_or_default();
+    let mut text = Vec::new();
+    for part in [ask.excludes, &persons, &own] {
+        text.extend_from_slice(part);
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
     }
-    text.extend_from_slice(ask.excludes);
     dest.file(b"info/exclude", 0o644, &text).map_err(DoorError::write("info/exclude"))?;
     copy_small(host.common_dir(), b"info/attributes", b"info/attributes", dest, notes)
 }

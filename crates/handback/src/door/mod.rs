@@ -12,6 +12,7 @@ mod credentials;
 mod error;
 mod extras;
 mod nested;
+mod person;
 mod refs;
 mod reftable;
 mod settings;
@@ -21,6 +22,7 @@ pub use config::Config;
 pub use error::DoorError;
 pub(crate) use error::printable;
 pub use nested::{Nested, NestedAsk, bare, nested, parse_gitdir_file};
+pub use person::Person;
 pub(crate) use refs::value as ref_value;
 pub use refs::{Head, Refs, Value, parse_loose, parse_packed};
 pub use reftable::parse_table;
@@ -102,6 +104,8 @@ pub struct DoorAsk<'a> {
     pub excludes: &'a [u8],
     /// Whether the person's hooks are copied.
     pub hooks: bool,
+    /// The person's own settings, where they are to count.
+    pub person: Option<&'a Person>,
 }
 
 impl fmt::Debug for DoorAsk<'_> {
@@ -149,11 +153,12 @@ pub fn build(host: &HostGit, dest: BorrowedFd<'_>, ask: &DoorAsk<'_>) -> Result<
     let tracked = if bare { Tracked::default() } else { tracked::copy_index(host, dest, ask, settings.hash)? };
     tracked::write_sparse(host, dest, settings.host_is_sparse(), &tracked)?;
     extras::shallow(host, dest)?;
-    extras::info(host, dest, ask, &mut notes)?;
+    extras::info(host, dest, ask, &settings.config, &mut notes)?;
     extras::state(host, dest, &mut notes)?;
     extras::logs(host, dest, &head, &mut notes)?;
     let hooks_path = extras::hooks(host, dest, ask, &settings.config, &mut notes)?;
-    let make = settings::Make { identity: ask.identity, masked: tracked.total > 0, hooks_path, bare };
+    let person = ask.person.map(|p| &p.config);
+    let make = settings::Make { identity: ask.identity, person, masked: tracked.total > 0, hooks_path, bare };
     let config = settings.neutral(&make);
     dest.file(b"config", 0o644, &config).map_err(DoorError::write("config"))?;
     refs::write(dest, &refs, &head)?;

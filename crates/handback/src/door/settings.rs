@@ -9,6 +9,7 @@ use super::credentials::without_credentials;
 use super::error::{DoorError, printable};
 use crate::names::HashKind;
 use pinfold_plan::Identity;
+use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 
 /// What the host's configuration says of the repository's format, and everything else for later questions.
@@ -24,6 +25,8 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(super) struct Make<'a> {
     pub identity: Option<&'a Identity>,
+    /// The person's own settings, which count where the repository has none.
+    pub person: Option<&'a Config>,
     /// Some tracked paths are marked as not checked out.
     pub masked: bool,
     /// Relative to the top of the work tree.
@@ -128,7 +131,7 @@ impl Settings {
         self.core(&mut out, make);
         for section in ["index", "pull", "merge", "rebase", "diff", "commit"] {
             let mut opened = false;
-            self.carried(&mut out, section, &mut opened);
+            self.carried(&mut out, section, make.person, &mut opened);
         }
         out.section("gc");
         out.value("auto", "0");
@@ -138,7 +141,7 @@ impl Settings {
         self.remotes(&mut out);
         self.branches(&mut out);
         self.submodules(&mut out);
-        self.filters(&mut out);
+        self.filters(&mut out, make.person);
         out.into_bytes()
     }
 
@@ -146,7 +149,7 @@ impl Settings {
         let masked = make.masked;
         let extended = self.hash == HashKind::Sha256 || self.promisor.is_some();
         let mut opened = false;
-        self.carried(out, "core", &mut opened);
+        self.carried(out, "core", make.person, &mut opened);
         if !opened {
             out.section("core");
         }
@@ -183,9 +186,11 @@ impl Settings {
         }
     }
 
-    fn carried(&self, out: &mut Writer, section: &str, opened: &mut bool) {
+    fn carried(&self, out: &mut Writer, section: &str, person: Option<&Config>, opened: &mut bool) {
         for (_, name, kind) in CARRIED.iter().filter(|(s, ..)| *s == section) {
-            let Some(item) = self.config.get(section, &name.to_ascii_lowercase()) else { continue };
+            let lower = name.to_ascii_lowercase();
+            let own = self.config.get(section, &lower).or_else(|| person?.get(section, &lower));
+            let Some(item) = own else { continue };
             let Some(value) = carried_value(item, kind) else { continue };
             if !*opened {
                 out.section(section);
@@ -264,8 +269,10 @@ impl Settings {
 
     /// A filter is a program, so the host's are not taken over. Git LFS is known and harmless without its downloads. Any
     /// other that the host *requires* fails here: encrypting filters would otherwise let plain text into a commit.
-    fn filters(&self, out: &mut Writer) {
-        for filter in self.config.subsections("filter") {
+    fn filters(&self, out: &mut Writer, person: Option<&Config>) {
+        let of_person = person.into_iter().flat_map(|p| p.subsections("filter"));
+        let all: BTreeSet<&[u8]> = self.config.subsections("filter").into_iter().chain(of_person).collect();
+        for filter in all {
             if filter == b"lfs" {
                 if out.subsection("filter", filter) {
                     out.value("clean", "git-lfs clean -- %f");
@@ -274,7 +281,8 @@ impl Settings {
                 }
                 continue;
             }
-            let required = self.config.all("filter", filter, "required").last().and_then(Item::truth) == Some(true);
+            let required = |config: &Config| config.all("filter", filter, "required").last().and_then(Item::truth);
+            let required = required(&self.config).or_else(|| required(person?)) == Some(true);
             if required && out.subsection("filter", filter) {
                 out.value("clean", "false");
                 out.value("smudge", "false");

@@ -121,6 +121,7 @@ pub fn build(facts: &GitFacts, dest: &Path, ask: &Ask) -> Result<DoorReport, doo
         owner: None,
         excludes: ask.excludes.as_bytes(),
         hooks: ask.hooks,
+        person: None,
     };
     door::build(&host, folder(dest).as_fd(), &ask)
 }
