@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 const DEBOUNCE: Duration = Duration::from_millis(300);
 /// Under a stream of commits, no offer waits longer than this.
 const MAX_WAIT: Duration = Duration::from_secs(2);
+/// From the command's start until the folders are watched. The kernel waits several milliseconds before it gives up a watch,
+/// as long as it takes to start the whole box: a command that is done sooner gets only the look at its end.
+const UNWATCHED: Duration = Duration::from_millis(100);
 /// For one run of git.
 const MAX_GIT: Duration = Duration::from_secs(120);
 /// For the host's first word about what it has.
@@ -56,12 +59,15 @@ struct Tips {
 #[derive(Debug)]
 pub(super) struct GitWatch {
     folder: OwnedFd,
-    /// `None`: the kernel has no watch left for us; then there is only the offer at the end.
+    /// `None`: not yet, or the kernel has no watch left for us; then there is only the look at the end.
     events: Option<OwnedFd>,
+    /// When the folders are to be watched.
+    watch_at: Option<Instant>,
     known: BTreeSet<Oid>,
     host_spoke: bool,
     /// First and last event since the last look.
     dirty: Option<(Instant, Instant)>,
+    /// The branches may have moved since they were last looked at, or something was offered that is to be offered for good.
     touched: bool,
     offered: Option<Tips>,
     /// A running git, and when it is given up on.
@@ -72,11 +78,11 @@ pub(super) struct GitWatch {
 
 impl GitWatch {
     pub(super) fn new(folder: OwnedFd) -> GitWatch {
-        let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
-        let mut watch = GitWatch {
+        GitWatch {
             folder,
-            touched: events.is_none(),
-            events,
+            touched: true,
+            events: None,
+            watch_at: Some(Instant::now() + UNWATCHED),
             known: BTreeSet::new(),
             host_spoke: false,
             dirty: None,
@@ -84,9 +90,7 @@ impl GitWatch {
             child: None,
             host_refs: VecDeque::new(),
             number: 0,
-        };
-        watch.watch_folders();
-        watch
+        }
     }
 
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -98,7 +102,7 @@ impl GitWatch {
             .dirty
             .filter(|_| self.host_spoke && self.child.is_none())
             .map(|(first, last)| (last + DEBOUNCE).min(first + MAX_WAIT));
-        [look, self.child.map(|(_, deadline)| deadline)].into_iter().flatten().min()
+        [self.watch_at, look, self.child.map(|(_, deadline)| deadline)].into_iter().flatten().min()
     }
 
     /// How long init may sleep; `None`: for ever.
@@ -133,6 +137,9 @@ impl GitWatch {
             self.drain_events();
         }
         let now = Instant::now();
+        if self.watch_at.take_if(|at| now >= *at).is_some() {
+            self.start_watching(now);
+        }
         if let Some((pid, deadline)) = self.child {
             if now >= deadline {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
@@ -146,6 +153,7 @@ impl GitWatch {
             self.dirty = None;
             self.watch_folders();
             self.offer(config, control, last)?;
+            self.touched = self.offered.is_some();
         }
         Ok(())
     }
@@ -205,6 +213,15 @@ impl GitWatch {
             let now = Instant::now();
             self.dirty = Some(self.dirty.map_or((now, now), |(first, _)| (first, now)));
             self.touched = true;
+        }
+    }
+
+    /// What happened until now was not seen, so it counts as an event.
+    fn start_watching(&mut self, now: Instant) {
+        self.events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
+        self.watch_folders();
+        if self.events.is_some() {
+            self.dirty = Some((now, now));
         }
     }
 

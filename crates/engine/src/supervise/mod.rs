@@ -90,6 +90,7 @@ fn in_run(view: &PlanView<'_>, host: RunHost<'_>, run: &RunDir) -> Result<Outcom
         view,
         events: host.events,
         control,
+        silent: false,
         pid,
         pidfd,
         maskfs,
@@ -217,6 +218,8 @@ struct Supervisor<'r, 'h> {
     view: &'r PlanView<'r>,
     events: &'h mut dyn FnMut(Event),
     control: Channel,
+    /// The box has closed its end of the channel. It may take a while to be gone.
+    silent: bool,
     pid: Pid,
     pidfd: OwnedFd,
     maskfs: Option<MaskFs>,
@@ -290,8 +293,10 @@ impl Supervisor<'_, '_> {
         let mut hits: Vec<Hit> = Vec::with_capacity(8);
         fds.push(PollFd::new(self.signals, PollFlags::IN));
         hits.push(|r, _| r.signals = true);
-        fds.push(PollFd::new(&self.control, PollFlags::IN));
-        hits.push(|r, _| r.control = true);
+        if !self.silent {
+            fds.push(PollFd::new(&self.control, PollFlags::IN));
+            hits.push(|r, _| r.control = true);
+        }
         fds.push(PollFd::new(&self.pidfd, PollFlags::IN));
         hits.push(|r, _| r.gone = true);
         if let Some(maskfs) = &self.maskfs {
@@ -372,7 +377,10 @@ impl Supervisor<'_, '_> {
     fn hear_init(&mut self) -> Result<bool, EngineError> {
         let received = match self.control.try_recv() {
             Ok(Some(received)) => received,
-            Ok(None) => return Ok(false),
+            Ok(None) => {
+                self.silent = true;
+                return Ok(false);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(EngineError::io("listen to the box")(error)),
         };
