@@ -66,7 +66,7 @@ struct Process {
     run_dir: HostPath,
     workspace: Workspace,
     objects_at: Vec<BoxPath>,
-    person: Vec<HostPath>,
+    person: Option<Person>,
     root: OwnedFd,
     /// Private copies of repositories in the tree that were made in this run.
     admitted: Arc<Mutex<Vec<Copied>>>,
@@ -107,7 +107,9 @@ impl Process {
         let workspace: Workspace = serde_json::from_value(config.workspace).map_err(json)?;
         let run_dir: HostPath = serde_json::from_value(config.run_dir).map_err(json)?;
         let objects_at = serde_json::from_value(config.objects_at).map_err(json)?;
-        let person = config.person.into_iter().map(serde_json::from_value).collect::<Result<_, _>>().map_err(json)?;
+        let person: Vec<HostPath> =
+            config.person.into_iter().map(serde_json::from_value).collect::<Result<_, _>>().map_err(json)?;
+        let person = person_at(&person);
         let root = open_seen(&workspace).map_err(|e| (format!("opening the workspace {}", workspace.root), e))?;
         raise_open_files();
         Ok(Process { control, fuse, run_dir, workspace, objects_at, person, root, admitted: Arc::default() })
@@ -143,7 +145,7 @@ impl Process {
         let fuse = fuse.ok_or_else(|| ("receiving the mount".to_owned(), io::ErrorKind::UnexpectedEof.into()))?;
         let control = self.control.clone();
         let opening = |e| ("opening the workspace".to_owned(), e);
-        let person = person(&self.person);
+        let person = self.person.clone();
         let door =
             Door::new(&self.workspace, policy()?, &self.root, self.admitted.clone(), person).map_err(opening)?;
         let parts = Parts {
@@ -213,7 +215,6 @@ impl Process {
         let dest =
             open_folder(&self.run_dir.join("git").to_path_buf()).map_err(|e| ("opening the run's git/".into(), e))?;
         let git = HostGit::open(facts).map_err(doing)?;
-        let person = person(&self.person);
         let ask = DoorAsk {
             alternates: self.objects_at.iter().map(|at| at.as_path().as_os_str().as_encoded_bytes().to_vec()).collect(),
             identity: self.workspace.identity.as_ref(),
@@ -224,7 +225,7 @@ impl Process {
             owner: mapped.then_some((ids.uid_outside, ids.gid_outside)),
             excludes: EXCLUDES,
             hooks: true,
-            person: person.as_ref(),
+            person: self.person.as_ref(),
         };
         door::build(&git, dest.as_fd(), &ask).map_err(doing)
     }
@@ -248,7 +249,7 @@ impl Process {
 }
 
 /// The person's own git settings, as far as they decide what `git status` says.
-fn person(folders: &[HostPath]) -> Option<Person> {
+fn person_at(folders: &[HostPath]) -> Option<Person> {
     let [home, config] = folders else { return None };
     Some(Person::read(home.as_path(), config.as_path()))
 }

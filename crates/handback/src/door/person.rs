@@ -14,38 +14,44 @@ const MAX_FILE: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct Person {
     pub(super) config: Config,
+    /// What the person ignores everywhere.
+    excludes: Vec<u8>,
     home: PathBuf,
-    /// Below it, git looks for `git/ignore`.
-    config_home: PathBuf,
 }
 
 impl Person {
-    /// Reads `~/.gitconfig` and `git/config`. What can't be read is passed over: the box can do without.
+    /// Reads `~/.gitconfig`, `git/config`, and the patterns that they name. What can't be read is passed over: the box can
+    /// do without. All of it is read now, since later the reader may have given up the right to.
     pub fn read(home: &Path, config_home: &Path) -> Self {
         let mut config = Config::default();
         for file in [config_home.join("git/config"), home.join(".gitconfig")] {
             let _ = config.parse(&read(&file).unwrap_or_default());
         }
-        Person { config, home: home.to_owned(), config_home: config_home.to_owned() }
+        let named = excludes_file(&config).map(|path| expand(home, path));
+        let file = named.unwrap_or_else(|| Some(config_home.join("git/ignore")));
+        let excludes = file.and_then(|file| read(&file)).unwrap_or_default();
+        Person { config, excludes, home: home.to_owned() }
     }
 
-    /// The patterns that the person ignores everywhere. `repository` may name another file for them.
+    /// The patterns that the person ignores everywhere; `repository` may name another file for them.
     pub(super) fn excludes(&self, repository: &Config) -> Vec<u8> {
-        let named = |config: &Config| config.get("core", "excludesfile").and_then(|i| i.value.clone());
-        let file = match named(repository).or_else(|| named(&self.config)) {
-            Some(path) => self.expand(&path),
-            None => Some(self.config_home.join("git/ignore")),
-        };
-        file.and_then(|file| read(&file)).unwrap_or_default()
+        match excludes_file(repository) {
+            Some(path) => expand(&self.home, path).and_then(|file| read(&file)).unwrap_or_default(),
+            None => self.excludes.clone(),
+        }
     }
+}
 
-    fn expand(&self, path: &[u8]) -> Option<PathBuf> {
-        let path = match path.strip_prefix(b"~/") {
-            Some(rest) => self.home.join(OsStr::from_bytes(rest)),
-            None => PathBuf::from(OsStr::from_bytes(path)),
-        };
-        path.is_absolute().then_some(path)
-    }
+fn excludes_file(config: &Config) -> Option<&[u8]> {
+    config.get("core", "excludesfile")?.value.as_deref()
+}
+
+fn expand(home: &Path, path: &[u8]) -> Option<PathBuf> {
+    let path = match path.strip_prefix(b"~/") {
+        Some(rest) => home.join(OsStr::from_bytes(rest)),
+        None => PathBuf::from(OsStr::from_bytes(path)),
+    };
+    path.is_absolute().then_some(path)
 }
 
 /// The file may be a link: people keep their settings in a repository of their own.
