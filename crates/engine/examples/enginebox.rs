@@ -72,9 +72,11 @@ impl GitDoor for Keep {
         let base = std::path::Path::new(&self.folder);
         let mut bytes = Vec::new();
         pack.read_to_end(&mut bytes).expect("a pack");
+        let whole = bytes.starts_with(b"PACK");
         std::fs::write(base.join(format!("{}.pack", offer.number)), bytes).expect("room for a pack");
         let json = serde_json::to_vec(&offer).expect("an offer");
         std::fs::write(base.join(format!("{}.json", offer.number)), json).expect("room for an offer");
-        GitAnswer { known: offer.refs.iter().map(|tip| tip.oid.clone()).collect(), ..GitAnswer::default() }
+        let known = offer.refs.iter().filter(|_| whole).map(|tip| tip.oid.clone()).collect();
+        GitAnswer { known, ..GitAnswer::default() }
     }
 }

@@ -72,6 +72,13 @@ pub(super) struct GitWatch {
     offered: Option<Tips>,
     /// A running git, and when it is given up on.
     child: Option<(Pid, Instant)>,
+    /// It packs an offer.
+    packing: bool,
+    /// Git could not leave out what the host is said to have, so it shall not try to: objects that are borrowed stay out
+    /// of a pack in any case.
+    plain: bool,
+    /// The last pack failed and shall be made again.
+    again: bool,
     host_refs: VecDeque<HostRef>,
     number: u64,
 }
@@ -88,6 +95,9 @@ impl GitWatch {
             dirty: None,
             offered: None,
             child: None,
+            packing: false,
+            plain: false,
+            again: false,
             host_refs: VecDeque::new(),
             number: 0,
         }
@@ -127,8 +137,16 @@ impl GitWatch {
         }
     }
 
-    pub(super) fn child_ended(&mut self, pid: Pid, _status: WaitStatus) {
-        self.child.take_if(|(child, _)| *child == pid);
+    pub(super) fn child_ended(&mut self, pid: Pid, status: WaitStatus) {
+        if self.child.take_if(|(child, _)| *child == pid).is_none() {
+            return;
+        }
+        let packing = std::mem::take(&mut self.packing);
+        if packing && status.exit_status() != Some(0) && !self.plain {
+            let now = Instant::now();
+            (self.plain, self.again) = (true, true);
+            (self.offered, self.dirty) = (None, Some((now, now)));
+        }
     }
 
     /// One round of init's loop.
@@ -160,7 +178,7 @@ impl GitWatch {
 
     /// The command has ended and nothing else lives: a last look, if anything was touched at all.
     pub(super) fn finish(&mut self, config: &InitConfig, control: &Channel, signals: &SignalFd) -> io::Result<()> {
-        self.child = None;
+        (self.child, self.packing) = (None, false);
         self.offered = None;
         self.drain_events();
         if !self.touched {
@@ -170,14 +188,19 @@ impl GitWatch {
         while !self.host_spoke && Instant::now() < host_deadline {
             self.listen(control, signals, host_deadline)?;
         }
-        self.offer(config, control, true)?;
-        while let Some((pid, deadline)) = self.child {
-            if Instant::now() >= deadline {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
+        loop {
+            self.again = false;
+            self.offer(config, control, true)?;
+            while let Some((pid, deadline)) = self.child {
+                if Instant::now() >= deadline {
+                    let _ = rustix::process::kill_process(pid, Signal::KILL);
+                }
+                self.listen(control, signals, deadline)?;
             }
-            self.listen(control, signals, deadline)?;
+            if !self.again {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Waits for the supervisor's word, or the end of a child.
@@ -344,13 +367,14 @@ impl GitWatch {
         }
         wanted.push_str("--not\n");
         // What the branches stand at is known to exist here; of the rest, any part helps.
-        for oid in self.known.iter().take(MAX_NOT) {
+        for oid in self.known.iter().take(if self.plain { 0 } else { MAX_NOT }) {
             wanted.push_str(&format!("{oid}\n"));
         }
         let (pack, into) = pipe_with(PipeFlags::CLOEXEC)?;
         let pid = git(config, PACK, Some(&wanted), into.as_fd())?;
         drop(into);
         self.child = Some((pid, Instant::now() + MAX_GIT));
+        self.packing = true;
         self.number += 1;
         let refs = tips.refs.iter().map(|(name, oid)| RefTip { name: name.clone(), oid: oid.clone() }).collect();
         let offer = GitOffer {

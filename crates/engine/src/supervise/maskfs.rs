@@ -57,7 +57,16 @@ impl MaskFs {
     }
 
     pub(super) fn go(&self) {
-        if let Ok(bytes) = encode(&ToMaskFs::Go) {
+        self.say(&ToMaskFs::Go);
+    }
+
+    /// Nothing of the box is left to serve: it may clean up while the box's namespaces are taken down.
+    pub(super) fn over(&self) {
+        self.say(&ToMaskFs::Over);
+    }
+
+    fn say(&self, message: &ToMaskFs) {
+        if let Ok(bytes) = encode(message) {
             let _ = self.channel.try_send(&bytes);
         }
     }

@@ -406,7 +406,10 @@ impl Supervisor<'_, '_> {
                 }
             }
             FromInit::Note { text } => (self.events)(Event::Note(text)),
-            FromInit::Exited { ending } => self.ending = Some(ending),
+            FromInit::Exited { ending } => {
+                self.ending = Some(ending);
+                self.maskfs.iter().for_each(MaskFs::over);
+            }
         }
         Ok(true)
     }
