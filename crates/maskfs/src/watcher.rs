@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub struct Watcher {
@@ -21,6 +21,8 @@ pub struct Watcher {
     /// Marked folders by the handle that events name them by.
     folders: Mutex<HashMap<FileHandle, Weak<Node>>>,
     refused: AtomicBool,
+    /// Until then nothing is marked. See [`Watcher::rest`].
+    resting: Mutex<Option<Instant>>,
     /// Ends a wait from another thread.
     wake: Option<OwnedFd>,
 }
@@ -42,8 +44,21 @@ impl Watcher {
             watch: Watch::new().ok(),
             folders: Mutex::default(),
             refused: AtomicBool::new(false),
+            resting: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok(),
         }
+    }
+
+    /// Marks nothing for this long, so that nothing may be remembered either. The kernel waits several milliseconds before
+    /// it gives up marks, as long as it takes to start a whole box: one that is done sooner should not have any.
+    pub fn rest(&self, time: Duration) {
+        *self.resting.lock().unwrap() = Some(Instant::now() + time);
+    }
+
+    fn rests(&self) -> bool {
+        let mut resting = self.resting.lock().unwrap();
+        resting.take_if(|until| Instant::now() >= *until);
+        resting.is_some()
     }
 
     /// Marks a folder; whether what is in it may be remembered. Must come before the first look into it.
@@ -51,7 +66,7 @@ impl Watcher {
         if node.marked.load(Ordering::Acquire) {
             return true;
         }
-        let Some(watch) = &self.watch else { return false };
+        let Some(watch) = self.watch.as_ref().filter(|_| !self.rests()) else { return false };
         let Ok(handle) = file_handle(fd) else { return false };
         self.folders.lock().unwrap().insert(handle, Arc::downgrade(node));
         let marked = watch.mark_folder(fd, Interest::Contents).is_ok();

@@ -38,6 +38,8 @@ pub struct MaskFsConfig {
 pub enum ToMaskFs {
     /// The box is built and proven; the command runs.
     Go,
+    /// Everything in the box but its init has ended, so nobody will ask for anything any more.
+    Over,
 }
 
 /// From MaskFs.

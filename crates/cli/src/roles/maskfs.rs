@@ -17,7 +17,8 @@ use rustix::io::Errno;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
 
 /// What the box must never read; the start of every box tries to.
 const CANARY_BYTES: &[u8] = b"pinfold-canary: a box that reads this has no mask\n";
@@ -35,6 +36,9 @@ const SIGTERM: i32 = 15;
 /// Threads that answer the kernel. One does nearly all the work; the others are for calls that wait (a large `fsync`, a
 /// private repository in the making).
 const THREADS: usize = 4;
+
+/// From here until the kernel may remember anything of the host's tree: what is done in this time ends without a wait.
+const UNWATCHED: Duration = Duration::from_millis(100);
 
 pub fn main() -> ExitCode {
     match Process::start() {
@@ -70,6 +74,7 @@ struct Process {
     root: OwnedFd,
     /// Private copies of repositories in the tree that were made in this run.
     admitted: Arc<Mutex<Vec<Copied>>>,
+    over: Once,
 }
 
 /// A repository of the tree that the box got a copy of.
@@ -112,7 +117,17 @@ impl Process {
         let person = person_at(&person);
         let root = open_seen(&workspace).map_err(|e| (format!("opening the workspace {}", workspace.root), e))?;
         raise_open_files();
-        Ok(Process { control, fuse, run_dir, workspace, objects_at, person, root, admitted: Arc::default() })
+        Ok(Process {
+            control,
+            fuse,
+            run_dir,
+            workspace,
+            objects_at,
+            person,
+            root,
+            admitted: Arc::default(),
+            over: Once::new(),
+        })
     }
 
     fn serve(self) -> ExitCode {
@@ -128,10 +143,7 @@ impl Process {
             scope.spawn(|| self.listen(&server));
             scope.spawn(|| self.make_git(&server));
             server.wait();
-            self.tell_what_stays();
-            // Whoever still waits for something has nothing to wait for.
-            self.clean();
-            std::process::exit(0)
+            self.finish()
         })
     }
 
@@ -146,8 +158,7 @@ impl Process {
         let control = self.control.clone();
         let opening = |e| ("opening the workspace".to_owned(), e);
         let person = self.person.clone();
-        let door =
-            Door::new(&self.workspace, policy()?, &self.root, self.admitted.clone(), person).map_err(opening)?;
+        let door = Door::new(&self.workspace, policy()?, &self.root, self.admitted.clone(), person).map_err(opening)?;
         let parts = Parts {
             root: self.root.try_clone().map_err(opening)?,
             store,
@@ -160,6 +171,7 @@ impl Process {
             canary: Some(Canary { name: CANARY_NAME.into(), bytes: CANARY_BYTES.to_vec() }),
         };
         let view = View::new(parts).map_err(|e| ("looking at the workspace".to_owned(), e.into()))?;
+        view.rest(UNWATCHED);
         self.confine().map_err(|e| ("confining MaskFs with Landlock".to_owned(), e))?;
         Server::start(view, fuse, THREADS).map_err(|e| ("starting threads".to_owned(), e))
     }
@@ -182,11 +194,24 @@ impl Process {
     /// Waits for the command's start, then for the supervisor's end.
     fn listen(&self, server: &Server) {
         while let Ok(Some(message)) = self.control.recv() {
-            if let Ok(ToMaskFs::Go) = pinfold_wire::decode(&message.bytes) {
-                server.go();
+            match pinfold_wire::decode(&message.bytes) {
+                Ok(ToMaskFs::Go) => server.go(),
+                Ok(ToMaskFs::Over) => self.finish(),
+                Err(_) => {}
             }
         }
+        // Whoever would read what there is to tell is gone.
         self.clean();
+        std::process::exit(0)
+    }
+
+    /// The box is over, as the supervisor or the kernel has said; often both do.
+    fn finish(&self) -> ! {
+        self.over.call_once(|| {
+            self.tell_what_stays();
+            self.clean();
+        });
+        // Whoever still waits for something has nothing to wait for.
         std::process::exit(0)
     }
 

@@ -202,6 +202,11 @@ impl View {
         self.git_mount
     }
 
+    /// Lets the kernel remember nothing of the host for this long: what is done sooner ends sooner.
+    pub fn rest(&self, time: Duration) {
+        self.watcher.rest(time);
+    }
+
     pub fn forget(&self, node: u64, count: u64) {
         self.nodes.forget(node, count);
     }
