@@ -4,7 +4,7 @@
 //! way: flags speak before the user's file, that before a trusted project's, that before pinfold's own tables; a project
 //! that is not trusted is heard last and only where it narrows. Git's own names stand above all rules.
 
-use crate::fold::Lower;
+use crate::fold::{Lower, unsplit};
 use crate::names::{self, Hit, Place, Subject};
 use crate::pattern::Pattern;
 use crate::{Decision, Kind, PolicyError, PolicySpec, RelPath, RuleSource, UserRule, Verdict};
@@ -153,7 +153,15 @@ impl PathPolicy {
         plain: Option<(&[u8], usize)>,
         last: bool,
     ) -> Folder<'p> {
-        let (hit, place) = names::judge(subject);
+        let judged = names::judge(subject);
+        // A name with an alias is judged under both, and the narrower word counts: `x:y.pem` is a key as it is written.
+        let unsplit = plain.and_then(|(path, _)| unsplit(path));
+        let plainly = unsplit.as_deref().map(|path| {
+            let name_at = path.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
+            names::judge(&Subject { path, name_at, kind: subject.kind, place: subject.place })
+        });
+        let verdict = |hit: &Option<Hit>| hit.map_or(Verdict::Share, |hit| hit.verdict);
+        let (hit, place) = plainly.filter(|(hit, _)| verdict(hit) > verdict(&judged.0)).unwrap_or(judged);
         let builtin = hit.map_or(NOTHING_SAID, |hit| Decision {
             verdict: hit.verdict,
             rule: Some(hit.rule),

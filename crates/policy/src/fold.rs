@@ -65,8 +65,33 @@ fn has_loose_end(path: &[u8]) -> bool {
     loose || before == b'.' || before == b' '
 }
 
+/// A lower-case path as a folding file system could take it, with streams and backslashes left in: `x:y.pem` is a name of its
+/// own where nothing splits at a colon. `None` when there is nothing of that kind in it.
+pub(crate) fn unsplit(path: &[u8]) -> Option<Vec<u8>> {
+    let odd = path.iter().any(|b| matches!(b, b':' | b'\\'));
+    odd.then(|| path.split(|&b| b == b'/').map(|name| trimmed(folded(name), name)).collect::<Vec<_>>().join(&b'/'))
+}
+
 /// What a folding file system could take one lower-case name for; the name itself when nothing would be left of it.
 fn alias_of(name: &[u8]) -> Vec<u8> {
+    let mut out = folded(name);
+    // A stream of the file (`name:stream:type`), or a path for a file system that splits at backslashes.
+    if let Some(at) = out.iter().position(|&b| b == b':' || b == b'\\')
+        && at > 0
+    {
+        out.truncate(at);
+    }
+    trimmed(out, name)
+}
+
+fn trimmed(mut out: Vec<u8>, name: &[u8]) -> Vec<u8> {
+    while matches!(out.last(), Some(b'.' | b' ')) {
+        out.pop();
+    }
+    if out.is_empty() { name.to_vec() } else { out }
+}
+
+fn folded(name: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
         for c in chunk.valid().chars().filter(|&c| !ignorable(c)) {
@@ -77,16 +102,7 @@ fn alias_of(name: &[u8]) -> Vec<u8> {
         }
         out.extend_from_slice(chunk.invalid());
     }
-    // A stream of the file (`name:stream:type`), or a path for a file system that splits at backslashes.
-    if let Some(at) = out.iter().position(|&b| b == b':' || b == b'\\')
-        && at > 0
-    {
-        out.truncate(at);
-    }
-    while matches!(out.last(), Some(b'.' | b' ')) {
-        out.pop();
-    }
-    if out.is_empty() { name.to_vec() } else { out }
+    out
 }
 
 /// Characters outside ASCII whose case folding, decomposition or upper case is ASCII on some file system.

@@ -685,3 +685,21 @@ fn bytes_that_are_no_text() {
     let deep = [long.as_slice(); 12].join(&b'/');
     assert_eq!(POLICY.decide(RelPath::new(&deep).unwrap(), Kind::File).verdict, Verdict::Mask);
 }
+
+#[test]
+fn a_name_with_an_alias_is_judged_under_both() {
+    all(
+        Verdict::Mask,
+        r"
+        x:y.pem
+        a:.env
+        back\slash.pem
+        conf:1/.env
+        .env:stream
+        .env.
+        dir:ro/server.key
+        ",
+    );
+    all(Verdict::Private, "a:b.git/\nx:y/.git/");
+    all(Verdict::Share, "a:b.txt\nback\\slash.rs");
+}
