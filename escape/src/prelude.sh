@@ -7,16 +7,16 @@ SPY='
 import mmap, os, subprocess, sys
 how, path = sys.argv[1].split(":", 1)
 seen = set()
-def say(data):
+def say(data, of=""):
     data = data[:4096]
     if data and data not in seen:
         seen.add(data)
-        sys.stdout.buffer.write(b"[" + how.encode() + b"] " + data + b"\n")
+        sys.stdout.buffer.write(b"[" + how.encode() + of.encode() + b"] " + data + b"\n")
         sys.stdout.flush()
 def slurp(name, **kw):
     fd = os.open(name, os.O_RDONLY, **kw)
     try:
-        say(os.read(fd, 4096))
+        say(os.read(fd, 4096), " " + os.path.basename(name))
     finally:
         os.close(fd)
 where, base = os.path.split(path)

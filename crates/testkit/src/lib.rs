@@ -27,6 +27,7 @@ mod product;
 mod repo;
 mod session;
 pub mod snapshot;
+mod terminal;
 
 pub use baseline::Baseline;
 pub use caller::{As, Caller};
@@ -36,3 +37,4 @@ pub use need::Missing;
 pub use product::{Launcher, mockmodel_binary, pinfold_binary};
 pub use repo::TestRepo;
 pub use session::Session;
+pub use terminal::Terminal;
