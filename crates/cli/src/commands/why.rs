@@ -63,7 +63,7 @@ fn answer(path: &Path, place: &Place, policy: &PathPolicy, facts: &mut Option<Ho
 fn meaning(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Share => "the box has the real file, live both ways",
-        Verdict::Watch => "the box has the real file, and changes are listed when the run ends",
+        Verdict::Watch => "the box has the real file, and a change is named when it comes back in a commit",
         Verdict::Private => "the box has a copy of its own, and yours stays as it is",
         Verdict::Mask => "the box reads it as empty and can't change it",
     }
