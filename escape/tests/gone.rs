@@ -74,7 +74,7 @@ fn killed_at_random_moments(who: As) {
     let caller = require!(Caller::new(who));
     let repo = TestRepo::new(&caller, "repo");
     let kills = std::env::var("PINFOLD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
-    let (mut ready, mut traces) = (0, Vec::new());
+    let (mut ready, mut traces) = (0, Vec::<String>::new());
     for kill in 0..kills {
         let session = start(&launcher, &caller, repo.path());
         std::thread::sleep(START * (kill % KILLS) / KILLS);
