@@ -186,7 +186,8 @@ impl Writer {
         self
     }
 
-    pub fn len(&self) -> usize {
+    /// Bytes so far.
+    pub fn length(&self) -> usize {
         self.bytes.len()
     }
 

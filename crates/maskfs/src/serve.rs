@@ -155,7 +155,7 @@ impl Shared {
     fn handle(&self, message: &[u8]) {
         let Ok((header, body)) = Reader::message(message) else { return };
         let answer = match Op::from_code(header.opcode) {
-            Some(op) => self.dispatch(op, &header, body).unwrap_or_else(|Malformed| Err(Errno::IO)),
+            Some(op) => self.dispatch(op, &header, body).unwrap_or(Err(Errno::IO)),
             None => Err(Errno::NOSYS),
         };
         self.answer(header.unique, answer);
@@ -389,7 +389,7 @@ impl Shared {
         let size = size as usize;
         let mut out = Writer::new();
         for (n, entry) in self.view.readdir(handle, start, size / SHORTEST_NAME + 1)?.iter().enumerate() {
-            if out.len() + name_length(entry) > size {
+            if out.length() + name_length(entry) > size {
                 break;
             }
             put_name(&mut out, entry, start + n + 1);
