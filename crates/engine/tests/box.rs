@@ -363,3 +363,19 @@ fn root_can_open_its_own_output_again() {
         assert_eq!(says(who, "echo again > /dev/stdout"), "again\n");
     }
 }
+
+#[test]
+fn the_box_goes_first_when_memory_runs_out() {
+    for who in everybody() {
+        assert_eq!(says(who, "cat /proc/self/oom_score_adj"), "800\n", "{who:?}");
+    }
+}
+
+#[test]
+fn orphans_are_reaped() {
+    for who in everybody() {
+        let script =
+            "for i in 1 2 3 4 5; do (sleep 0.05 &) ; done; sleep 0.3; grep -l 'State:.Z' /proc/[0-9]*/status; echo end";
+        assert_eq!(says(who, script), "end\n");
+    }
+}

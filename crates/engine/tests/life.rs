@@ -192,3 +192,37 @@ fn many_boxes_at_once() {
         }
     }
 }
+
+/// Killed at any moment of its life, the supervisor takes everything along, and the next run finds nothing in its way.
+#[test]
+fn killed_at_any_moment() {
+    for who in everybody() {
+        let word = marker();
+        let mut test = TestBox::shell(who, &stubborn(&word));
+        let first = test.plan.run_dir.to_path_buf();
+        for round in 0..60u64 {
+            test.plan.run_dir = pinfold_plan::HostPath::new(first.with_file_name(format!("round-{round}")));
+            let mut child = test.command().spawn().unwrap();
+            // From before the first system call to well after the start.
+            std::thread::sleep(std::time::Duration::from_micros(round * 250));
+            signal(&child, Signal::KILL);
+            child.wait().unwrap();
+        }
+        TestBox::soon("everything in all of them is dead", || {
+            TestBox::alive(&word).is_empty() && TestBox::alive(test.base.path().to_str().unwrap()).is_empty()
+        });
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(test.base.path().to_str().unwrap()), "a mount was left behind: {mounts}");
+        *test.exec() = {
+            let mut exec = test.exec().clone();
+            exec.argv = vec![pinfold_plan::OsBytes::from("true")];
+            exec
+        };
+        // Each run cleans up after some of the dead.
+        for round in 0..3 {
+            test.plan.run_dir = pinfold_plan::HostPath::new(first.with_file_name(format!("after-{round}")));
+            test.run().ok();
+        }
+        assert_eq!(std::fs::read_dir(first.with_file_name(".live")).unwrap().count(), 0);
+    }
+}

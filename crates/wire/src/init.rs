@@ -49,7 +49,11 @@ pub enum FromInit {
     GitOffer(GitOffer),
     /// Something the person should know.
     Note { text: String },
-    /// The command ended, and everything else in the box was told to.
+    /// The command ended; everything else in the box is being killed.
+    Leaving,
+    /// Nothing but pid 1 lives in the box.
+    Alone,
+    /// The last word: how the command ended.
     Exited { ending: Ending },
 }
 

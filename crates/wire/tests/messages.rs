@@ -26,6 +26,8 @@ fn from_init() -> impl Strategy<Value = FromInit> {
         (any::<String>(), any::<String>()).prop_map(|(path, found)| FromInit::Changed { path, found }),
         Just(FromInit::Terminal),
         Just(FromInit::Started),
+        Just(FromInit::Leaving),
+        Just(FromInit::Alone),
         (any::<String>(), any::<String>()).prop_map(|(probe, found)| FromInit::ProbeFailed { probe, found }),
         any::<i32>().prop_map(|errno| FromInit::NotStarted { errno }),
         any::<i32>().prop_map(|signal| FromInit::Stopped { signal }),

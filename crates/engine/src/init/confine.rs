@@ -1,7 +1,7 @@
 //! The last walls, put up by the process that is about to become the command. The same code stands before every program
 //! that init starts in the box.
 //!
-//! Order: the limits first, because they want `/proc`; Landlock next, because it opens the places it names; the
+//! Order: the limits first; Landlock next, because it opens the places it names; the
 //! system-call filter last, because it would refuse what the others need.
 
 use super::config::{InitConfig, LandlockConfig};
@@ -25,8 +25,6 @@ pub(super) struct Hole {
 pub(super) fn confine(config: &InitConfig) -> Result<(), Hole> {
     let hole = |doing| move |error| Hole { doing, error };
     limits(&config.limits).map_err(hole("set the limits of the command"))?;
-    // First to go when memory runs out, before anything of the person's. No failure of this opens a way out.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "800");
     // Init has it already, and what it starts inherits it; without it the walls below could not be put up at all.
     rustix::thread::set_no_new_privs(true).map_err(|e| hole("give up new privileges")(e.into()))?;
     if let Some(rules) = &config.landlock {

@@ -56,6 +56,10 @@ impl MaskFs {
         (!self.silent).then_some(&self.channel)
     }
 
+    pub(super) fn kill(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
     pub(super) fn go(&self) {
         self.say(&ToMaskFs::Go);
     }

@@ -54,6 +54,12 @@ const SIGWINCH: i32 = 28;
 const GRACE: Duration = Duration::from_secs(10);
 /// The same for a box that has not started its command yet.
 const SHORT_GRACE: Duration = Duration::from_secs(1);
+/// From the making of the box to the command's first instruction. Far more than any start takes.
+const MAX_START: Duration = Duration::from_secs(60);
+/// For killed processes to be gone. One that waits for an answer of MaskFs stays until it has one.
+const MAX_DYING: Duration = Duration::from_secs(5);
+/// Between two looks whether the shell has put us into the foreground.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(1);
 
 pub(crate) fn perform(plan: &Plan, host: RunHost<'_>) -> Result<Outcome, EngineError> {
     let view = PlanView::of(plan)?;
@@ -105,6 +111,8 @@ fn in_run(view: &PlanView<'_>, host: RunHost<'_>, run: &RunDir) -> Result<Outcom
         started: false,
         stopped: false,
         kill_at: None,
+        abort_at: None,
+        start_by: Some(Instant::now() + MAX_START),
         timeout_at: view.plan.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
         timed_out: false,
     };
@@ -235,6 +243,9 @@ struct Supervisor<'r, 'h> {
     stopped: bool,
     /// When the box is killed for not ending by itself.
     kill_at: Option<Instant>,
+    /// When MaskFs is killed, because something in the box waits for it and can't die.
+    abort_at: Option<Instant>,
+    start_by: Option<Instant>,
     timeout_at: Option<Instant>,
     timed_out: bool,
 }
@@ -323,7 +334,8 @@ impl Supervisor<'_, '_> {
                 hits.push(|r, _| r.room = true);
             }
         }
-        let next = [self.kill_at, self.timeout_at].into_iter().flatten().min();
+        let keys = self.terminal.as_ref().is_some_and(Terminal::misses_keys).then(|| Instant::now() + LOOK_FOR_KEYS);
+        let next = [self.kill_at, self.abort_at, self.start_by, self.timeout_at, keys].into_iter().flatten().min();
         let timeout = next.map(|at| {
             let wait = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) }
@@ -406,6 +418,8 @@ impl Supervisor<'_, '_> {
                 }
             }
             FromInit::Note { text } => (self.events)(Event::Note(text)),
+            FromInit::Leaving => self.abort_at = Some(Instant::now() + MAX_DYING),
+            FromInit::Alone => self.abort_at = None,
             FromInit::Exited { ending } => {
                 self.ending = Some(ending);
                 self.maskfs.iter().for_each(MaskFs::over);
@@ -416,6 +430,7 @@ impl Supervisor<'_, '_> {
 
     fn start(&mut self) -> Result<(), EngineError> {
         self.started = true;
+        self.start_by = None;
         self.log.started();
         if let Some(maskfs) = &self.maskfs {
             maskfs.go();
@@ -438,6 +453,8 @@ impl Supervisor<'_, '_> {
     }
 
     fn kill(&mut self) {
+        self.start_by = None;
+        self.abort_at.get_or_insert(Instant::now() + MAX_DYING);
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
@@ -481,15 +498,23 @@ impl Supervisor<'_, '_> {
 
     fn look_at_the_clock(&mut self) {
         let now = Instant::now();
-        if self.timeout_at.is_some_and(|at| now >= at) {
-            self.timeout_at = None;
+        if self.timeout_at.take_if(|at| now >= *at).is_some() {
             self.timed_out = true;
             self.say(&ToInit::Signal { number: SIGTERM });
             self.kill_at.get_or_insert(now + GRACE);
         }
-        if self.kill_at.is_some_and(|at| now >= at) {
-            self.kill_at = None;
+        if self.start_by.take_if(|at| now >= *at).is_some() {
+            let source = io::ErrorKind::TimedOut.into();
+            self.fail(EngineError::Io { doing: "start the box within a minute".into(), source });
+        }
+        if self.kill_at.take_if(|at| now >= *at).is_some() {
             self.kill();
+        }
+        if self.abort_at.take_if(|at| now >= *at).is_some() {
+            self.maskfs.iter().for_each(MaskFs::kill);
+        }
+        if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.misses_keys()) {
+            terminal.enter();
         }
     }
 

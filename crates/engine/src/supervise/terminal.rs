@@ -66,6 +66,7 @@ pub(super) struct Terminal {
     /// Keys are ours to read: standard input is a terminal, and we are in its foreground.
     has_keys: bool,
     keys_are_terminal: bool,
+    hung_up: bool,
     /// Read and not yet taken by the box.
     pending: Vec<u8>,
     /// Closed when the thread has written everything.
@@ -92,8 +93,15 @@ impl Terminal {
             })
             .map_err(EngineError::io("start a thread for the terminal"))?;
         let keys_are_terminal = streams.stdin == StdStream::Terminal;
-        let mut terminal =
-            Terminal { master, screen, has_keys: false, keys_are_terminal, pending: Vec::new(), drained };
+        let mut terminal = Terminal {
+            master,
+            screen,
+            has_keys: false,
+            keys_are_terminal,
+            hung_up: false,
+            pending: Vec::new(),
+            drained,
+        };
         terminal.enter();
         Ok(terminal)
     }
@@ -115,6 +123,12 @@ impl Terminal {
             let _ = tcsetattr(stdin(), OptionalActions::Flush, &raw);
         }
         self.has_keys = true;
+    }
+
+    /// Whether the person may be typing to somebody else: a job that a shell started in the background is not told when it
+    /// comes to the front.
+    pub(super) fn misses_keys(&self) -> bool {
+        self.keys_are_terminal && !self.has_keys && !self.hung_up
     }
 
     /// Gives it back, for a while or for good.
@@ -145,8 +159,9 @@ impl Terminal {
             match rustix::io::read(stdin(), &mut buffer) {
                 Ok(n @ 1..) => self.pending.extend_from_slice(&buffer[..n]),
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                // The terminal was hung up, or we lost the foreground. A signal tells which.
-                Ok(0) | Err(_) => self.has_keys = false,
+                // Gone for good, or only not ours at the moment.
+                Ok(0) => (self.has_keys, self.hung_up) = (false, true),
+                Err(_) => self.has_keys = false,
             }
         }
         if (keys || room) && !self.pending.is_empty() {
