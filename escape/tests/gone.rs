@@ -83,12 +83,13 @@ fn killed_at_random_moments(who: As) {
         session.finish();
         let left = remains(&caller);
         kill_what_is_left(&caller);
-        assert!(
-            left.is_empty(),
-            "killed {:?} after its start, pinfold leaves {left:#?}",
-            START * (kill % KILLS) / KILLS
-        );
+        if !left.is_empty() {
+            traces.push(format!("{:?} after its start: {left:?}", START * (kill % KILLS) / KILLS));
+            // Each kill is judged by what it leaves itself.
+            let _ = std::fs::remove_dir_all(caller.pinfold_state().join("runs"));
+        }
     }
+    assert!(traces.is_empty(), "{} of {kills} kills leave traces:\n{}", traces.len(), traces.join("\n"));
     assert!(ready > 0, "no box was ready before it was killed: the moments are too early");
     assert!(!repo.path().join(".env").exists(), "a private file came to be on the host");
     repo.git(["fsck"]);
