@@ -15,8 +15,7 @@ fn main() -> ExitCode {
         return ExitCode::from(pinfold_engine::init::main() as u8);
     }
     if arg == pinfold_wire::ROLE_MASKFS {
-        // Stands in for a file server that ends as soon as it is asked something.
-        return ExitCode::FAILURE;
+        return no_file_server();
     }
     let text = std::fs::read(&arg).expect("a plan to read");
     let plan: Plan = serde_json::from_slice(&text).expect("a plan");
@@ -26,7 +25,11 @@ fn main() -> ExitCode {
     let mut events = |event: Event| say(&json!({"event": format!("{event:?}")}));
     let git =
         std::env::var_os("ENGINEBOX_PACKS").map(|folder| Box::new(Keep { folder, known: known() }) as Box<dyn GitDoor>);
-    let host = RunHost { maskfs_config: b"{}".to_vec(), events: &mut events, git };
+    let host = RunHost {
+        maskfs_config: std::env::var("ENGINEBOX_MASKFS").unwrap_or_default().into_bytes(),
+        events: &mut events,
+        git,
+    };
     match pinfold_engine::perform_unchecked(&plan, host) {
         Ok(outcome) => {
             say(&json!({"outcome": format!("{:?}", outcome.end), "timed-out": outcome.timed_out}));
@@ -37,6 +40,22 @@ fn main() -> ExitCode {
             ExitCode::from(125)
         }
     }
+}
+
+/// Stands in for a file server: with the configuration `wait` it answers nothing until the run is over, else it ends at once.
+fn no_file_server() -> ExitCode {
+    let inherited = |fd| pinfold_sys::process::inherited(fd).expect("what the role is started with");
+    let mut config = String::new();
+    File::from(inherited(pinfold_wire::maskfs_fd::CONFIG)).read_to_string(&mut config).expect("a configuration");
+    if config == "wait" {
+        let control = pinfold_sys::channel::Channel::from_fd(inherited(pinfold_wire::maskfs_fd::CONTROL));
+        while let Ok(Some(said)) = control.recv() {
+            if let Ok(pinfold_wire::ToMaskFs::Over) = pinfold_wire::decode(&said.bytes) {
+                break;
+            }
+        }
+    }
+    ExitCode::FAILURE
 }
 
 fn tell(error: &EngineError) {

@@ -226,3 +226,54 @@ fn killed_at_any_moment() {
         assert_eq!(std::fs::read_dir(first.with_file_name(".live")).unwrap().count(), 0);
     }
 }
+
+/// A file server that never answers: the command waits for it and can't be killed, and the run ends all the same.
+#[test]
+fn a_silent_file_server_holds_nobody() {
+    use pinfold_plan::{BoxPath, Step};
+    if !must(std::path::Path::new("/dev/fuse").exists(), "the test with a silent file server") {
+        return;
+    }
+    for who in everybody() {
+        let word = marker();
+        let mut test = TestBox::shell(who, &format!("ls /workspace & sleep {word}"))
+            .without(|s| matches!(s, Step::Bind { at, .. } if at.as_path() == std::path::Path::new("/workspace")))
+            .without(|s| matches!(s, Step::Landlock { .. }))
+            .before_seal(Step::Workspace { at: BoxPath::new("/workspace") });
+        test.exec().cwd = BoxPath::new("/");
+        test.plan.timeout = Some(1);
+        let start = std::time::Instant::now();
+        let ran = Ran::of(test.command().env("ENGINEBOX_MASKFS", "wait"));
+        assert!(start.elapsed() < std::time::Duration::from_secs(25), "it took {:?}", start.elapsed());
+        assert_ne!(ran.code, Some(0));
+        assert_eq!(TestBox::alive(&word), Vec::<i32>::new());
+    }
+}
+
+/// What the caller ignores and blocks is the caller's: the box works, and its command starts with a clean slate.
+#[test]
+fn the_callers_signal_settings_stay_outside() {
+    if !must(std::path::Path::new("/usr/bin/perl").exists(), "the test with ignored signals, which wants perl") {
+        return;
+    }
+    for who in everybody() {
+        let test = TestBox::shell(who, "grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\t'; kill -TERM $$");
+        let inner = test.command();
+        let words: Vec<&str> =
+            std::iter::once(inner.get_program()).chain(inner.get_args()).map(|word| word.to_str().unwrap()).collect();
+        let mut command = std::process::Command::new("perl");
+        let ignore = "use POSIX; $SIG{$_} = 'IGNORE' for qw(CHLD PIPE TERM USR1); \
+                      sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGCHLD, SIGUSR2, SIGALRM)); exec @ARGV";
+        command.args(["-e", ignore]).args(words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ran = Ran::of(&mut command);
+        assert_eq!(ran.code, Some(143), "{}", ran.stderr);
+        let ours = |line: &str| {
+            let bits = u64::from_str_radix(line.split(':').nth(1).unwrap().trim(), 16).unwrap();
+            // Two that the C library keeps for itself can't be changed through it.
+            bits & !(0b11 << 31)
+        };
+        let left: Vec<u64> = ran.stdout.lines().map(ours).collect();
+        assert_eq!(left, [0, 0], "{}", ran.stdout);
+    }
+}

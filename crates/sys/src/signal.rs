@@ -91,13 +91,18 @@ pub fn unblock(numbers: &[i32]) -> io::Result<()> {
     change_mask(libc::SIG_UNBLOCK, numbers)
 }
 
+/// Back to the default, for a signal that whoever started us may have set to be ignored.
+pub fn default(number: i32) {
+    // SAFETY: SIG_DFL installs no code of ours; a number that can't be changed is refused.
+    unsafe { libc::signal(number, libc::SIG_DFL) };
+}
+
 /// Every signal back to its default and none blocked, as a program expects to be started. (Rust's runtime ignores
 /// SIGPIPE, and whoever started us may have blocked others; both would be inherited by the command.)
 pub fn reset_all() -> io::Result<()> {
     for number in 1..=64 {
-        // SAFETY: SIG_DFL installs no code of ours. Numbers that can't be changed (KILL, STOP, and the two that the
-        // C library keeps for itself) are refused with EINVAL, which is what we want.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // Those that can't be changed (KILL, STOP, and the two that the C library keeps for itself) are refused.
+        default(number);
     }
     change_mask(libc::SIG_SETMASK, &[])
 }

@@ -70,6 +70,8 @@ impl Init {
         let git_folder = if config.git.is_some() { Some(process::inherited(init_fd::GIT)?) } else { None };
         // The builder keeps nothing else open across the exec; this makes it so.
         process::close_on_exec_from(init_fd::CONFIG)?;
+        // Ignored, as some callers have it, it would keep the ends of children from us.
+        pinfold_sys::signal::default(SIGCHLD);
         let signals = SignalFd::new(&[SIGCHLD])?;
         pinfold_sys::signal::block(&[SIGTTOU])?;
         let terminal = terminal::make(&config, &control)?;

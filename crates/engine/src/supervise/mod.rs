@@ -6,12 +6,13 @@
 
 mod cgroup;
 mod door;
+mod failures;
 mod idmap;
 mod log;
 mod maskfs;
 mod terminal;
 
-use crate::build::{self, Fault, Tools};
+use crate::build::{self, Tools};
 use crate::error::why_no_user_namespace;
 use crate::host::RunHost;
 use crate::init::config::InitConfig;
@@ -20,13 +21,14 @@ use crate::rundir::RunDir;
 use crate::{End, EngineError, Event, Outcome, Unfit};
 use cgroup::BoxCgroup;
 use door::Door;
+use failures::{build_failed, confine_failed};
 use log::RunLog;
 use maskfs::MaskFs;
 use pinfold_plan::Plan;
 use pinfold_sys::channel::Channel;
 use pinfold_sys::process::{self, NewNamespaces, Side};
 use pinfold_sys::signal::{self, SignalFd};
-use pinfold_wire::{Ending, FromInit, Stage, ToInit, decode, encode};
+use pinfold_wire::{Ending, FromInit, ToInit, decode, encode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal};
@@ -46,6 +48,7 @@ const SIGQUIT: i32 = 3;
 const SIGUSR1: i32 = 10;
 const SIGUSR2: i32 = 12;
 const SIGTERM: i32 = 15;
+const SIGCHLD: i32 = 17;
 const SIGCONT: i32 = 18;
 const SIGTSTP: i32 = 20;
 const SIGWINCH: i32 = 28;
@@ -130,6 +133,8 @@ struct Masked {
 
 impl Masked {
     fn new() -> Result<Masked, EngineError> {
+        // Ignored, as some callers have it, it would keep the end of the box from us.
+        signal::default(SIGCHLD);
         let all: Vec<i32> = FORWARDED.into_iter().chain(OWN).collect();
         Ok(Masked { signals: SignalFd::new(&all).map_err(EngineError::io("take over the signals"))? })
     }
@@ -533,6 +538,10 @@ impl Supervisor<'_, '_> {
             }
         }
         if let Some(mut maskfs) = self.maskfs.take() {
+            // If the box ended by itself, this was said when it did.
+            if self.ending.is_none() {
+                maskfs.over();
+            }
             for message in maskfs.end() {
                 self.log.maskfs(&message);
                 (self.events)(Event::MaskFs(message));
@@ -572,49 +581,4 @@ struct Ready {
     door: bool,
     keys: bool,
     room: bool,
-}
-
-/// What the host lacks, or what else went wrong, from what the builder was doing.
-fn build_failed(stage: Stage, doing: String, errno: i32) -> EngineError {
-    use rustix::io::Errno;
-    let error = io::Error::from_raw_os_error(errno);
-    let denied = matches!(Errno::from_raw_os_error(errno), Errno::PERM | Errno::ACCESS);
-    let missing = matches!(Errno::from_raw_os_error(errno), Errno::NOENT | Errno::NODEV | Errno::NXIO);
-    let too_old = Errno::from_raw_os_error(errno) == Errno::NOSYS;
-    // What the kernel says of a file system without a server, and a channel of one.
-    let unserved = matches!(Errno::from_raw_os_error(errno), Errno::NOTCONN | Errno::CONNABORTED | Errno::PIPE);
-    match stage {
-        Stage::Fuse | Stage::Mounts if unserved => EngineError::MaskFsDied { detail: String::new() },
-        Stage::Ids if denied => why_no_user_namespace(Unfit::UserNamespacesDenied, error),
-        Stage::Fuse if missing => EngineError::unfit(Unfit::NoFuse, error),
-        Stage::Fuse if denied => EngineError::unfit(Unfit::FuseDenied, error),
-        Stage::Mounts | Stage::Network | Stage::Privileges if too_old => {
-            EngineError::unfit(Unfit::KernelTooOld("the mount calls of Linux 5.12"), error)
-        }
-        Stage::Mounts if denied && doing.contains("/proc") => EngineError::unfit(Unfit::ProcCovered, error),
-        Stage::Mounts | Stage::Network | Stage::Privileges if denied => {
-            why_no_user_namespace(Unfit::MountsDenied, error)
-        }
-        _ => EngineError::Io { doing, source: error },
-    }
-}
-
-fn confine_failed(doing: String, errno: i32) -> EngineError {
-    let error = if errno == 0 { io::ErrorKind::Unsupported.into() } else { io::Error::from_raw_os_error(errno) };
-    if doing.contains("Landlock") {
-        EngineError::unfit(Unfit::NoLandlock, error)
-    } else if doing.contains("filter") {
-        EngineError::unfit(Unfit::NoSeccomp, error)
-    } else {
-        EngineError::Io { doing, source: error }
-    }
-}
-
-impl From<Fault> for EngineError {
-    fn from(fault: Fault) -> EngineError {
-        match fault {
-            Fault::Failed { stage, doing, error } => build_failed(stage, doing, error.raw_os_error().unwrap_or(0)),
-            Fault::Changed { path, found } => EngineError::Changed { path, found },
-        }
-    }
 }
