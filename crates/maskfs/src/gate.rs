@@ -37,9 +37,11 @@ impl<Held> Gate<Held> {
     }
 
     /// `Ok`: answer now; whether the answer may be remembered. `Err(())`: it is held and will come out of [`open`](Self::open).
-    pub fn pass(&self, held: impl FnOnce() -> Held) -> Result<bool, ()> {
+    ///
+    /// Only the builder is ever let through early: a command is quick, and may be here before the word that it goes.
+    pub fn pass(&self, builder: bool, held: impl FnOnce() -> Held) -> Result<bool, ()> {
         let mut state = self.state.lock().unwrap();
-        if state.ready || !state.going {
+        if state.ready || (builder && !state.going) {
             return Ok(state.ready && state.going);
         }
         let held = held();
@@ -61,10 +63,11 @@ mod tests {
     #[test]
     fn the_builder_passes_and_the_command_waits() {
         let gate = Gate::new();
-        assert_eq!(gate.pass(|| 1), Ok(false), "set-up must not wait, and its answer must not be remembered");
+        assert_eq!(gate.pass(true, || 1), Ok(false), "set-up must not wait, and its answer must not be remembered");
+        assert_eq!(gate.pass(false, || 2), Err(()), "nobody else may be early");
         gate.go();
-        assert_eq!(gate.pass(|| 2), Err(()));
-        assert_eq!(gate.open(), [2]);
-        assert_eq!(gate.pass(|| 3), Ok(true));
+        assert_eq!(gate.pass(false, || 3), Err(()));
+        assert_eq!(gate.open(), [2, 3]);
+        assert_eq!(gate.pass(false, || 4), Ok(true));
     }
 }

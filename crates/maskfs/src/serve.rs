@@ -23,6 +23,8 @@ const MAX_WRITE: u32 = 1 << 20;
 const BUFFER: usize = MAX_WRITE as usize + 4096;
 /// Names and attributes that nobody but this mount can change are good for this long (seconds).
 const LONG: u64 = 3600;
+/// The box's first process, in the numbers of the process namespace that the mount was made in.
+const BUILDER: u32 = 1;
 /// How long an answer can be on its way to the kernel's memory.
 const ECHO: Duration = Duration::from_millis(4);
 
@@ -348,7 +350,8 @@ impl Shared {
         if header.node != abi::ROOT_ID || name != b".git" || !self.view.has_git_mount() {
             return self.lookup(header.node, name, true);
         }
-        match self.gate.pass(|| HeldLookup { unique: header.unique, name: name.to_vec() }) {
+        let builder = header.pid == BUILDER;
+        match self.gate.pass(builder, || HeldLookup { unique: header.unique, name: name.to_vec() }) {
             Ok(remember) => self.lookup(header.node, name, remember),
             Err(()) => Ok(Reply::Held),
         }

@@ -1,4 +1,5 @@
 //! A view over a temporary tree, driven without a mount.
+#![allow(dead_code, reason = "not every test file uses every helper")]
 
 use pinfold_maskfs::view::Found;
 use pinfold_maskfs::{Admitted, GitDoor, Owners, Parts, View};
