@@ -1,11 +1,13 @@
-//! Hard links: an inode that has a masked name is masked under all its names.
+//! Hard links: an inode that has a masked name is masked under all its names, and one that has a name where the box may
+//! not write (outside of the tree, in a `.git`) is not written in place.
 //!
-//! Only files with more than one name are ever asked about, so a tree without hard links pays nothing. The first question
+//! Only files with more than one name are ever asked about, and files that lost the name by which they were opened, so a
+//! tree without hard links pays nothing. The first question
 //! walks the tree once and puts a fanotify mark on every folder *before* listing it. From then on a question first drains
 //! the queue and lists again what changed: an event stands in the queue before the call that caused it has returned, so
 //! the answer is never older than the question. Where marks can't be had, every question walks.
 
-use crate::host::{FileKind, HostRoot, PATH_FLAGS, kind_of, open_child, stat_child};
+use crate::host::{FileKind, HostRoot, PATH_FLAGS, kind_of, open_child, stat_child, stat_fd};
 use crate::view::for_each_name;
 use pinfold_policy::{Kind, PathPolicy, RelPathBuf, Verdict};
 use pinfold_sys::watch::{FileHandle, FolderEvent, Interest, Watch, file_handle};
@@ -14,6 +16,10 @@ use rustix::fs::{Mode, OFlags, Statx};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+
+/// A tree deeper than this is not looked through, so nothing with a second name is readable then. The box can't make one
+/// so deep.
+const MAX_DEPTH: usize = 4096;
 
 /// Device and inode number.
 type Inode = (u64, u64);
@@ -29,6 +35,8 @@ struct Index {
     by_handle: HashMap<FileHandle, RelPathBuf>,
     /// How many masked names each masked inode has.
     masked: HashMap<Inode, u32>,
+    /// How many names each inode has under which the box may change it.
+    shared: HashMap<Inode, u32>,
     /// `None` before the first question, and where the kernel gives none.
     watch: Option<Watch>,
     walked: bool,
@@ -39,6 +47,7 @@ struct Index {
 #[derive(Debug, Default)]
 struct Folder {
     masked: Vec<Inode>,
+    shared: Vec<Inode>,
     children: HashSet<Vec<u8>>,
     handle: Option<FileHandle>,
 }
@@ -56,6 +65,16 @@ impl LinkGuard {
             return true;
         }
         index.masked.contains_key(&inode(stat))
+    }
+
+    /// How many names this inode has in the tree under which the box may change it, now. Fewer than its links: it has a
+    /// name elsewhere.
+    pub fn shared_names(&self, host: &HostRoot, policy: &PathPolicy, stat: &Statx) -> u32 {
+        let mut index = self.index.lock().unwrap();
+        if index.refresh(host, policy).is_err() {
+            return 0;
+        }
+        index.shared.get(&inode(stat)).copied().unwrap_or(0)
     }
 }
 
@@ -110,11 +129,17 @@ impl Index {
     ) -> Result<(), Errno> {
         let handle = self.mark(fd);
         let old = self.folders.remove(path).unwrap_or_default();
-        old.masked.iter().for_each(|inode| self.uncount(*inode));
+        self.uncount(&old);
+        // The numbers in a list are of the folder's own file system: a mount would be a folder.
+        let (device, _) = inode(&stat_fd(fd.as_fd())?);
         let mut folder = Folder { handle: handle.clone(), ..Folder::default() };
         let mut below = Vec::new();
         let folder_masked =
             !path.as_path().is_root() && policy.decide(path.as_path(), Kind::Folder).verdict == Verdict::Mask;
+        let verdict = |at: &RelPathBuf| match folder_masked {
+            true => Verdict::Mask,
+            false => policy.decide(at.as_path(), Kind::File).verdict,
+        };
         let listed = for_each_name(fd.as_fd(), |entry| {
             let Ok(at) = path.as_path().join(&entry.name) else { return };
             match entry.kind {
@@ -122,14 +147,18 @@ impl Index {
                     folder.children.insert(entry.name);
                     below.push(at);
                 }
-                FileKind::File if folder_masked || policy.decide(at.as_path(), Kind::File).verdict == Verdict::Mask => {
-                    if let Ok(stat) = stat_child(fd.as_fd(), &entry.name)
-                        && kind_of(&stat) == FileKind::File
-                    {
-                        folder.masked.push(inode(&stat));
+                FileKind::File => match verdict(&at) {
+                    Verdict::Mask => {
+                        if let Ok(stat) = stat_child(fd.as_fd(), &entry.name)
+                            && kind_of(&stat) == FileKind::File
+                        {
+                            folder.masked.push(inode(&stat));
+                        }
                     }
-                }
-                _ => {}
+                    Verdict::Share | Verdict::Watch => folder.shared.push((device, entry.ino)),
+                    Verdict::Private => {}
+                },
+                FileKind::Symlink | FileKind::Special => {}
             }
         });
         match listed {
@@ -139,6 +168,9 @@ impl Index {
         }
         for inode in &folder.masked {
             *self.masked.entry(*inode).or_default() += 1;
+        }
+        for inode in &folder.shared {
+            *self.shared.entry(*inode).or_default() += 1;
         }
         for gone in old.children.difference(&folder.children) {
             if let Ok(at) = path.as_path().join(gone) {
@@ -160,6 +192,9 @@ impl Index {
         below: Vec<RelPathBuf>,
         depth: Depth,
     ) -> Result<(), Errno> {
+        if path_depth(below.first()) > MAX_DEPTH {
+            return Err(Errno::LOOP);
+        }
         for at in below {
             let name = at.as_path().name().unwrap_or_default();
             let child = match open_child(fd.as_fd(), name, PATH_FLAGS | OFlags::DIRECTORY, Mode::empty()) {
@@ -190,18 +225,22 @@ impl Index {
         }
     }
 
-    fn uncount(&mut self, inode: Inode) {
-        if let Some(count) = self.masked.get_mut(&inode) {
-            *count -= 1;
-            if *count == 0 {
-                self.masked.remove(&inode);
+    fn uncount(&mut self, folder: &Folder) {
+        for (names, counts) in [(&folder.masked, &mut self.masked), (&folder.shared, &mut self.shared)] {
+            for inode in names {
+                if let Some(count) = counts.get_mut(inode) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(inode);
+                    }
+                }
             }
         }
     }
 
     fn drop_tree(&mut self, path: &RelPathBuf) {
         let Some(folder) = self.folders.remove(path) else { return };
-        folder.masked.iter().for_each(|inode| self.uncount(*inode));
+        self.uncount(&folder);
         if let Some(handle) = &folder.handle
             && self.by_handle.get(handle) == Some(path)
         {
@@ -213,6 +252,10 @@ impl Index {
             }
         }
     }
+}
+
+fn path_depth(path: Option<&RelPathBuf>) -> usize {
+    path.map_or(0, |path| path.as_path().as_bytes().iter().filter(|&&b| b == b'/').count())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

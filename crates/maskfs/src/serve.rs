@@ -23,6 +23,8 @@ const MAX_WRITE: u32 = 1 << 20;
 const BUFFER: usize = MAX_WRITE as usize + 4096;
 /// Names and attributes that nobody but this mount can change are good for this long (seconds).
 const LONG: u64 = 3600;
+/// Looking through a folder goes as deep as folders do. Only what is used takes memory.
+const STACK: usize = 16 << 20;
 /// The box's first process, in the numbers of the process namespace that the mount was made in.
 const BUILDER: u32 = 1;
 /// How long an answer can be on its way to the kernel's memory.
@@ -66,7 +68,8 @@ impl Server {
         let threads = (0..threads)
             .map(|n| {
                 let shared = shared.clone();
-                std::thread::Builder::new().name(format!("maskfs-{n}")).spawn(move || shared.work())
+                let thread = std::thread::Builder::new().name(format!("maskfs-{n}")).stack_size(STACK);
+                thread.spawn(move || shared.work())
             })
             .collect::<Result<_, _>>()?;
         let watching = shared.clone();

@@ -4,7 +4,8 @@
 //! the box asks for are dropped, device nodes are refused, FIFOs and sockets stay in the box.
 
 use super::resolve::{Child, Folder};
-use super::{Event, Found, View};
+use super::standing::Changing;
+use super::{Event, Found, Handle, View};
 use crate::host::{FileKind, HostRoot, identity, kind_of, open_child, stat_child, stat_fd};
 use crate::nodes::{Key, Link, Node, Place};
 use pinfold_policy::{Kind, Verdict};
@@ -163,9 +164,7 @@ impl View {
     pub fn write(&self, handle: u64, offset: u64, bytes: &[u8], kill_set_id: bool) -> Result<usize, Errno> {
         let handle = self.handle(handle)?;
         let Some(fd) = &handle.fd else { return Err(Errno::ROFS) };
-        if handle.place == Place::Host && !self.still_shown(&handle.node, fd.as_fd()) {
-            return Err(Errno::ROFS);
-        }
+        self.check_in_place(&handle, fd.as_fd())?;
         let mut done = 0;
         while done < bytes.len() {
             match rustix::io::pwrite(fd, &bytes[done..], offset + done as u64) {
@@ -182,6 +181,28 @@ impl View {
         Ok(done)
     }
 
+    /// An open file is written to as long as it stands where it may be changed.
+    fn check_in_place(&self, handle: &Handle, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        if handle.place != Place::Host || self.changing(fd, Kind::File) == Changing::InPlace {
+            return Ok(());
+        }
+        if let Ok(path) = self.host_path(fd) {
+            self.report(Event::Refused { what: "write", path });
+        }
+        Err(Errno::ROFS)
+    }
+
+    /// The descriptor of a host object that is about to be changed, after whatever must be copied before.
+    pub(super) fn changeable(&self, node: &Arc<Node>, object: Arc<OwnedFd>) -> Result<Arc<OwnedFd>, Errno> {
+        match self.changing(object.as_fd(), Self::host_kind(node.kind)) {
+            Changing::InPlace => return Ok(object),
+            Changing::InACopy => self.copy_up(node, object.as_fd())?,
+            Changing::SetApart => self.set_apart(node, object.as_fd())?,
+            Changing::Never => return Err(Errno::ROFS),
+        }
+        self.object_fd(node)
+    }
+
     /// The kernel of an ordinary user's server does this by itself; root's does not.
     fn drop_set_id(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let mode = u32::from(stat_fd(fd)?.stx_mode);
@@ -194,9 +215,7 @@ impl View {
     pub fn allocate(&self, handle: u64, offset: u64, length: u64, mode: u32) -> Result<(), Errno> {
         let handle = self.handle(handle)?;
         let Some(fd) = &handle.fd else { return Err(Errno::ROFS) };
-        if handle.place == Place::Host && !self.still_shown(&handle.node, fd.as_fd()) {
-            return Err(Errno::ROFS);
-        }
+        self.check_in_place(&handle, fd.as_fd())?;
         let mode = FallocateFlags::from_bits(mode).ok_or(Errno::OPNOTSUPP)?;
         rustix::fs::fallocate(fd, mode, offset, length)
     }
@@ -208,18 +227,16 @@ impl View {
             Place::Door | Place::GitMount => return Err(Errno::ROFS),
             Place::Host | Place::Private => {}
         }
-        let mut fd = self.object_fd(&node)?;
-        if node.place() == Place::Host {
-            if !self.still_shown(&node, fd.as_fd()) {
-                return Err(Errno::ROFS);
-            }
-            let path = self.host_path(fd.as_fd())?;
-            if self.verdict(&path, Self::host_kind(node.kind)) == Verdict::Private {
-                self.copy_up(&node, fd.as_fd())?;
-                fd = self.object_fd(&node)?;
-            }
+        let open = handle.and_then(|id| self.handle(id).ok());
+        if let Some((handle, open)) = open.as_ref().and_then(|handle| handle.fd.as_ref().map(|fd| (handle, fd))) {
+            self.check_in_place(handle, open.as_fd())?;
         }
-        let open = handle.and_then(|id| self.handle(id).ok()).and_then(|handle| handle.fd.clone());
+        let mut fd = self.object_fd(&node)?;
+        if node.place() == Place::Host && node.id != crate::abi::ROOT_ID {
+            fd = self.changeable(&node, fd)?;
+        }
+        // A handle from before a copy was made is not the copy's.
+        let open = open.filter(|handle| handle.place == node.place()).and_then(|handle| handle.fd.clone());
         self.apply(&node, fd.as_fd(), open.as_deref(), change)?;
         let stat = stat_fd(fd.as_fd())?;
         Ok((self.attr(&stat), self.attr_lasts(&node, &stat)))
@@ -425,9 +442,14 @@ impl View {
     /// Makes the box's own copy of a host original under a private name and moves the node over to it.
     pub(super) fn copy_up(&self, node: &Arc<Node>, object: BorrowedFd<'_>) -> Result<(), Errno> {
         let link = node.link().ok_or(Errno::ROFS)?;
-        let Folder::Host { id, path, .. } = self.folder(&link.parent)? else { return Err(Errno::STALE) };
+        let Folder::Host { fd, id, path } = self.folder(&link.parent)? else { return Err(Errno::STALE) };
+        let stat = stat_fd(object)?;
+        // It may have moved away from the name by which it is known here; there is nothing to copy to then.
+        if stat_child(fd.as_fd(), &link.name).map(|stands| identity(&stands)) != Ok(identity(&stat)) {
+            return Err(Errno::ROFS);
+        }
         let dir = self.store.folder_or_make(&id)?;
-        let mode = u32::from(stat_fd(object)?.stx_mode);
+        let mode = u32::from(stat.stx_mode);
         match node.kind {
             FileKind::File => {
                 let from = self.host.reopen(object, OFlags::RDONLY | OFlags::NONBLOCK)?;

@@ -5,12 +5,14 @@
 //!
 //! - `resolve`: from a folder and a name to what is there, and to whom it belongs.
 //! - `read`: look-ups, attributes, open files, folders.
+//! - `standing`: whether an object may be read, and whether it may be changed in place.
 //! - `change`: everything that makes, moves or removes.
 
 mod change;
 mod read;
 mod rename;
 mod resolve;
+mod standing;
 
 pub use change::Change;
 pub(crate) use read::for_each_name;
@@ -120,6 +122,9 @@ pub struct Canary {
     pub bytes: Vec<u8>,
 }
 
+/// Objects that a private `.git` borrows, by the folder and the name under which it shows them.
+type Doors = HashMap<(Identity, Vec<u8>), Arc<OwnedFd>>;
+
 pub struct View {
     host: HostRoot,
     policy: PathPolicy,
@@ -129,7 +134,7 @@ pub struct View {
     git_mount: bool,
     door: Box<dyn GitDoor>,
     /// Private `.git` folders with the objects they borrow, by name.
-    doors: RwLock<HashMap<(Identity, Vec<u8>), Arc<OwnedFd>>>,
+    doors: RwLock<Doors>,
     guard: LinkGuard,
     watcher: Watcher,
     /// Folders whose lists left a passing name out, and when they must be listed anew.

@@ -54,7 +54,15 @@ pub struct Handle {
     /// `None` for what exists only in the view.
     pub(super) fd: Option<Arc<OwnedFd>>,
     pub(super) place: Place,
-    listing: Mutex<Option<Vec<Listed>>>,
+    listing: Mutex<Listing>,
+}
+
+/// The names of an open folder, from its rewind to its end.
+#[derive(Debug, Default)]
+struct Listing {
+    names: Vec<Listed>,
+    /// It was read to the end, which was here. The names are given back then: folders are left open for long.
+    end: Option<usize>,
 }
 
 /// One name of a folder.
@@ -236,17 +244,15 @@ impl View {
     fn open_host(&self, node: &Arc<Node>, flags: OFlags, writes: bool) -> Result<u64, Errno> {
         let object = self.object_fd(node)?;
         let path = self.host_path(object.as_fd())?;
-        match self.verdict(&path, Kind::File) {
-            Verdict::Mask => return Err(Errno::STALE),
-            Verdict::Private if writes => {
-                self.copy_up(node, object.as_fd())?;
-                let fd = self.host.reopen(self.object_fd(node)?.as_fd(), flags)?;
-                return Ok(self.keep_handle(node, Some(fd), Place::Private));
-            }
-            _ => {}
+        if self.verdict(&path, Kind::File) == Verdict::Mask {
+            return Err(Errno::STALE);
         }
+        let object = if writes { self.changeable(node, object)? } else { object };
         // The object was compared when it was reached by name, so it is a regular file and this can't block on a FIFO.
         let fd = self.host.reopen(object.as_fd(), flags | OFlags::NONBLOCK)?;
+        if node.place() == Place::Private {
+            return Ok(self.keep_handle(node, Some(fd), Place::Private));
+        }
         if !self.still_shown(node, fd.as_fd()) {
             return Err(Errno::STALE);
         }
@@ -339,16 +345,22 @@ impl View {
         Ok(names.into_iter().map(|name| (name.clone(), found(&name.name))).collect())
     }
 
-    /// At most `max` names of an open folder from the `start`-th on. The list is taken at `start` 0 and kept until the
-    /// next rewind.
+    /// At most `max` names of an open folder from the `start`-th on. The list is taken at `start` 0 and kept until it was
+    /// read to its end.
     pub fn readdir(&self, handle: u64, start: usize, max: usize) -> Result<Vec<Listed>, Errno> {
         let handle = self.handle(handle)?;
         let mut listing = handle.listing.lock().unwrap();
-        if start == 0 || listing.is_none() {
-            *listing = Some(self.list(&handle.node)?);
+        if start > 0 && listing.end.is_some_and(|end| start >= end) {
+            return Ok(Vec::new());
         }
-        let names = listing.as_deref().unwrap_or_default();
-        Ok(names.iter().skip(start).take(max).cloned().collect())
+        if start == 0 || listing.names.is_empty() {
+            *listing = Listing { names: self.list(&handle.node)?, end: None };
+        }
+        let names: Vec<_> = listing.names.iter().skip(start).take(max).cloned().collect();
+        if names.is_empty() {
+            *listing = Listing { names: Vec::new(), end: Some(start) };
+        }
+        Ok(names)
     }
 
     fn list(&self, node: &Arc<Node>) -> Result<Vec<Listed>, Errno> {

@@ -6,6 +6,7 @@
 
 use super::change::copy_bytes;
 use super::read::for_each_name;
+use super::resolve::MAX_DEPTH;
 use super::resolve::{Child, Folder};
 use super::{Event, View};
 use crate::host::{FileKind, PATH_FLAGS, identity, kind_of, open_child};
@@ -69,7 +70,7 @@ impl View {
                 let Folder::Host { fd, path, .. } = end.folder else { return Err(Errno::STALE) };
                 if kind_of(&stat) == FileKind::Folder {
                     let path = path.as_path().join(end.name).map_err(|_| Errno::INVAL)?;
-                    if self.holds_masked(fd.as_fd(), end.name, &path)? {
+                    if self.holds_masked(fd.as_fd(), end.name, &path, 0)? {
                         self.report(Event::Refused { what: "rename a folder that holds masked names", path });
                         return Err(Errno::XDEV);
                     }
@@ -173,8 +174,7 @@ impl View {
     }
 
     fn copy_across(&self, old: &End<'_>, new: &End<'_>, source: &Source, to: BorrowedFd<'_>) -> Result<(), Errno> {
-        const PREFIX: &str = ".pinfold-move-";
-        let temporary = format!("{PREFIX}{}", self.next_handle.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let temporary = self.temporary_name();
         match kind_of(&source.stat) {
             FileKind::Folder | FileKind::Special => return Err(Errno::XDEV),
             FileKind::Symlink => {
@@ -203,6 +203,13 @@ impl View {
         rustix::fs::unlinkat(&*source.dir, old.name, AtFlags::empty())
     }
 
+    /// A name for a copy that is about to take another's place.
+    pub(super) fn temporary_name(&self) -> String {
+        const PREFIX: &str = ".pinfold-move-";
+        let (me, n) = (std::process::id(), self.next_handle.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        format!("{PREFIX}{me}-{n}")
+    }
+
     fn exchange(&self, old: &End<'_>, new: &End<'_>, source: &Source) -> Result<(), Errno> {
         let other = self.movable(new)?;
         if source.place != other.place {
@@ -224,7 +231,17 @@ impl View {
     }
 
     /// Whether anything below a folder of the host is masked. Stops at the first find.
-    fn holds_masked(&self, parent: BorrowedFd<'_>, name: &[u8], path: &RelPathBuf) -> Result<bool, Errno> {
+    fn holds_masked(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        path: &RelPathBuf,
+        depth: usize,
+    ) -> Result<bool, Errno> {
+        // Each level holds a descriptor. A folder that can't be looked through can't be vouched for.
+        if depth > MAX_DEPTH {
+            return Ok(true);
+        }
         let fd = open_child(parent, name, PATH_FLAGS | OFlags::DIRECTORY, Mode::empty())?;
         let mut folders = Vec::new();
         let mut masked = false;
@@ -247,7 +264,7 @@ impl View {
             return Ok(true);
         }
         for (name, at) in folders {
-            if self.holds_masked(fd.as_fd(), &name, &at)? {
+            if self.holds_masked(fd.as_fd(), &name, &at, depth + 1)? {
                 return Ok(true);
             }
         }

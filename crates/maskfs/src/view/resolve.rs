@@ -49,8 +49,8 @@ pub(super) enum Child {
     GitMount,
 }
 
-/// Names of the tree deeper than this are not reopened by name.
-const MAX_DEPTH: usize = 1024;
+/// Folders deeper than this are not reopened by name, nor looked through.
+pub(super) const MAX_DEPTH: usize = 1024;
 
 impl View {
     /// Opens the folder behind a node for calls on its names. `ESTALE` when the host masked, moved or removed it.
@@ -89,26 +89,6 @@ impl View {
             Whereabouts::Inside { path, .. } => Ok(path),
             Whereabouts::Outside => Err(Errno::STALE),
         }
-    }
-
-    /// Whether bytes of this open host file may be in the box at this moment. Asked *after* the bytes were taken: a
-    /// check before leaves a race, a check after closes it.
-    pub(super) fn may_read(&self, fd: BorrowedFd<'_>, kind: Kind) -> bool {
-        let Whereabouts::Inside { path, undeleted } = self.host.whereabouts(fd) else { return false };
-        let shown = |path: &RelPathBuf| self.verdict(path, kind) != Verdict::Mask;
-        if !shown(&path) || !undeleted.as_ref().is_none_or(shown) {
-            return false;
-        }
-        // A second, masked name of the same inode masks it under every name.
-        match stat_fd(fd) {
-            Ok(stat) if stat.stx_nlink > 1 && kind == Kind::File => !self.is_masked_alias(&stat),
-            Ok(_) => true,
-            Err(_) => false,
-        }
-    }
-
-    pub(super) fn is_masked_alias(&self, stat: &Statx) -> bool {
-        self.guard.is_masked(&self.host, &self.policy, stat)
     }
 
     /// An `O_PATH` descriptor of a node's object: kept, reopened by its name and compared, or taken from an open file.
@@ -311,13 +291,15 @@ impl View {
         let is_git = name.to_ascii_lowercase().ends_with(b".git");
         let inherited =
             at.as_path().parent().is_some_and(|p| !p.is_root() && self.verdict_of_folder(p) == Verdict::Private);
-        if is_git && !inherited && kind_of(&stat) != FileKind::Symlink {
-            if let Some(dir) = self.admit_git(fd, at, id, name)? {
-                let stat = stat_child(dir.as_fd(), name)?;
-                return Ok(Child::Private { dir, stat });
-            }
-            // Something that merely looks like a repository: an original of the host, shown read-only until written.
+        if is_git
+            && !inherited
+            && kind_of(&stat) != FileKind::Symlink
+            && let Some(dir) = self.admit_git(fd, at, id, name)?
+        {
+            let stat = stat_child(dir.as_fd(), name)?;
+            return Ok(Child::Private { dir, stat });
         }
+        // What merely looks like a repository is an original of the host, shown read-only until written.
         if kind_of(&stat) == FileKind::File && stat.stx_nlink > 1 && self.is_masked_alias(&stat) {
             return Ok(Child::Decoy { folder: false });
         }
