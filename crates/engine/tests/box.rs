@@ -379,3 +379,50 @@ fn orphans_are_reaped() {
         assert_eq!(says(who, script), "end\n");
     }
 }
+
+/// The second wall by itself: a place that the mounts would let the box write, and Landlock's rules do not.
+#[test]
+fn landlock_is_a_wall_of_its_own() {
+    for who in everybody() {
+        let script = "touch /tmp/x 2>/dev/null && echo 'wrote /tmp'; touch /workspace/x && echo 'wrote /workspace'; \
+                      cat /etc/hosts >/dev/null && echo 'read /etc'";
+        assert_eq!(says(who, script), "wrote /tmp\nwrote /workspace\nread /etc\n");
+        let mut test = TestBox::shell(who, script);
+        for step in &mut test.plan.steps {
+            if let Step::Landlock { rules, .. } = step {
+                rules.retain(|rule| rule.at.as_path() != Path::new("/tmp"));
+            }
+        }
+        assert_eq!(test.run().ok(), "wrote /workspace\nread /etc\n", "{who:?}");
+        let mut test = TestBox::shell(who, "echo RAN");
+        for step in &mut test.plan.steps {
+            if let Step::Landlock { rules, .. } = step {
+                rules.push(LandlockRule { at: BoxPath::new("/nowhere"), access: Access::ReadOnly, execute: false });
+            }
+        }
+        let ran = test.run();
+        assert!(!ran.stdout.contains("RAN"), "a rule that can't be enforced was passed over");
+        let told = ran.refused("Io");
+        assert!(told.contains("Landlock") && told.contains("No such file"), "{told}");
+    }
+}
+
+#[test]
+fn limits_are_ceilings() {
+    for who in everybody() {
+        let mut test = TestBox::shell(who, "ulimit -Hc; ulimit -Sc; ulimit -Hp; ulimit -Hn; ulimit -Sn");
+        let at = test.plan.steps.iter().position(|s| matches!(s, Step::Limit(_))).unwrap();
+        test.plan.steps.insert(at, Step::Limit(Limit { resource: Resource::OpenFiles, value: 5000 }));
+        let mut command = std::process::Command::new("sh");
+        let inner = test.command();
+        let words: Vec<&str> =
+            std::iter::once(inner.get_program()).chain(inner.get_args()).map(|word| word.to_str().unwrap()).collect();
+        command.args(["-c", &format!("ulimit -Sn 600; ulimit -Hn 4000; exec {}", words.join(" "))]);
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        // The caller's own lower limits stay, and the soft one is left where programs expect it.
+        assert_eq!(Ran::of(&mut command).ok(), "0\n0\n200\n4000\n600\n", "{who:?}");
+    }
+}

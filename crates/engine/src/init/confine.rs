@@ -7,10 +7,11 @@
 use super::config::{InitConfig, LandlockConfig};
 use crate::seccomp::{assemble, rules, this_arch};
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use pinfold_plan::{Access, LandlockRule, Limit, Resource};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource as Kernel, Rlimit, getrlimit, setrlimit};
 use std::io;
 
@@ -76,7 +77,9 @@ fn landlock(config: &LandlockConfig) -> io::Result<()> {
     }
     let mut created = ruleset.create().map_err(io::Error::other)?;
     for rule in &config.rules {
-        let place = PathFd::new(rule.at.as_path()).map_err(io::Error::other)?;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        // With the kernel's own answer: a place that is missing says nothing against the kernel.
+        let place = rustix::fs::open(rule.at.as_path(), flags, Mode::empty())?;
         created = created.add_rule(PathBeneath::new(place, rights(rule))).map_err(io::Error::other)?;
     }
     match created.restrict_self().map_err(io::Error::other)?.ruleset {

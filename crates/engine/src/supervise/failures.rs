@@ -34,7 +34,7 @@ pub(super) fn build_failed(stage: Stage, doing: String, errno: i32) -> EngineErr
 
 pub(super) fn confine_failed(doing: String, errno: i32) -> EngineError {
     let error = if errno == 0 { io::ErrorKind::Unsupported.into() } else { io::Error::from_raw_os_error(errno) };
-    if doing.contains("Landlock") {
+    if doing.contains("Landlock") && errno == 0 {
         EngineError::unfit(Unfit::NoLandlock, error)
     } else if doing.contains("filter") {
         EngineError::unfit(Unfit::NoSeccomp, error)
