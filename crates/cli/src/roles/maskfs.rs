@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ struct Process {
     /// Private copies of repositories in the tree that were made in this run.
     admitted: Arc<Mutex<Vec<Copied>>>,
     over: Once,
+    /// The box's own `.git` is being made.
+    making: AtomicBool,
 }
 
 /// A repository of the tree that the box got a copy of.
@@ -127,6 +130,7 @@ impl Process {
             root,
             admitted: Arc::default(),
             over: Once::new(),
+            making: AtomicBool::new(false),
         })
     }
 
@@ -207,6 +211,11 @@ impl Process {
 
     /// The box is over, as the supervisor or the kernel has said; often both do.
     fn finish(&self) -> ! {
+        if self.making.load(Ordering::Acquire) {
+            // A command that was done before its index was: the end of this process stops the work, and the supervisor
+            // removes what there is of it. Removing it under the maker's hands would have both wait for each other.
+            std::process::exit(0)
+        }
         self.over.call_once(|| {
             self.tell_what_stays();
             self.clean();
@@ -218,7 +227,10 @@ impl Process {
     /// Makes the box's own `.git` while the box is being built.
     fn make_git(&self, server: &Server) {
         let Some(facts) = &self.workspace.git else { return };
-        match self.build_git(facts) {
+        self.making.store(true, Ordering::Release);
+        let built = self.build_git(facts);
+        self.making.store(false, Ordering::Release);
+        match built {
             Ok(report) => {
                 for text in report.notes {
                     say(&self.control, &FromMaskFs::Note { text });
