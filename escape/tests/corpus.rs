@@ -1,7 +1,8 @@
 //! Runs the corpus: each case as each of its callers, first on its baseline, then on pinfold.
 //!
 //! `cargo test -p pinfold-escape -- C12` runs one case. `PINFOLD_BASELINE_ONLY=1` shows only that the attacks work where they should.
-//! `PINFOLD_TRIALS=1000` tries races harder. The table goes to `target/escape.md`, transcripts of what failed to standard error.
+//! `PINFOLD_TRIALS=1000` tries races harder. The table goes to `target/escape.md`, transcripts to `target/escape/`, those of
+//! what failed to standard error as well.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -57,6 +58,7 @@ fn trial(class: &str, case: &Case, who: As, scope: Scope, rows: &Arc<Mutex<Vec<R
         let judgement = judge(&case, who, scope);
         let (verdict, reason, transcript) =
             (judgement.verdict.clone(), judgement.reason.clone(), judgement.transcript.clone());
+        keep_transcript(&case, who, &transcript);
         rows.lock().expect("no trial panics while it adds its row").push(Row { class, case, who, judgement });
         match verdict {
             Verdict::Holds | Verdict::Open => Ok(()),
@@ -67,6 +69,15 @@ fn trial(class: &str, case: &Case, who: As, scope: Scope, rows: &Arc<Mutex<Vec<R
             Verdict::Broken | Verdict::Void => Err(Failed::from(format!("{reason}\n{transcript}"))),
         }
     })
+}
+
+/// What was said on both sides: a case that holds for the wrong reason can only be found by reading.
+fn keep_transcript(case: &Case, who: As, transcript: &str) {
+    let dir = target_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).join("escape");
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
+    let name: String = format!("{}-{}.txt", case.id, who.name()).chars().map(plain).collect();
+    let written = std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(dir.join(name), transcript));
+    assert!(written.is_ok(), "cannot keep a transcript in {}: {written:?}", dir.display());
 }
 
 fn target_dir(here: &Path) -> PathBuf {
