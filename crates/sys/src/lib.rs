@@ -8,6 +8,7 @@ pub mod command;
 pub mod landlock;
 pub mod mount;
 pub mod net;
+pub mod priority;
 pub mod probe;
 pub mod process;
 pub mod seccomp;

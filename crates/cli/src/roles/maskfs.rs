@@ -227,6 +227,8 @@ impl Process {
     /// Makes the box's own `.git` while the box is being built.
     fn make_git(&self, server: &Server) {
         let Some(facts) = &self.workspace.git else { return };
+        // A large index is a lot of work, and the box is being started meanwhile.
+        pinfold_sys::priority::work_in_background().ok();
         self.making.store(true, Ordering::Release);
         let built = self.build_git(facts);
         self.making.store(false, Ordering::Release);
