@@ -110,42 +110,12 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
 
 fn clean(run: &Path) -> io::Result<()> {
     for name in ["git", "private"] {
-        match remove_tree(&run.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match pinfold_sys::tree::remove(&run.join(name)) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
-}
-
-/// `remove_dir_all`, also where the box took the write permission from a folder of its own.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path, 0);
-            fs::remove_dir_all(path)
-        }
-        other => other,
-    }
-}
-
-/// Folders deeper than this are given up on; `remove_dir_all` then says what is left.
-const MAX_DEPTH: usize = 256;
-
-fn open_up(path: &Path, depth: usize) {
-    // Never through a link: a link below a folder that the box wrote leads anywhere.
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::PATH | OFlags::CLOEXEC;
-    let Ok(folder) = rustix::fs::open(path, flags, Mode::empty()) else { return };
-    let itself = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&folder));
-    let _ = rustix::fs::chmod(&itself, Mode::from_raw_mode(0o700));
-    if depth == MAX_DEPTH {
-        return;
-    }
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path(), depth + 1);
-        }
-    }
 }
 
 /// A folder that the box writes natively belongs to the box's outside ids.

@@ -13,4 +13,5 @@ pub mod probe;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod tree;
 pub mod watch;

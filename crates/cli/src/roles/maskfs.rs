@@ -282,7 +282,7 @@ impl Process {
     /// Nothing of the run stays but its log.
     fn clean(&self) {
         for folder in ["private", "git"] {
-            std::fs::remove_dir_all(self.run_dir.join(folder).as_path()).ok();
+            pinfold_sys::tree::remove(self.run_dir.join(folder).as_path()).ok();
         }
     }
 }
@@ -337,6 +337,7 @@ fn log_line(event: &Event) -> FromMaskFs {
     let line = match event {
         Event::Refused { what, path } => serde_json::json!({ "refused": what, "path": path.to_string() }),
         Event::Private { path } => serde_json::json!({ "private": path.to_string() }),
+        Event::Apart { path } => serde_json::json!({ "apart": path.to_string() }),
         Event::Note { text } => return FromMaskFs::Note { text: text.clone() },
     };
     FromMaskFs::Event { line }

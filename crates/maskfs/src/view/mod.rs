@@ -67,6 +67,8 @@ pub enum Event {
     Refused { what: &'static str, path: RelPathBuf },
     /// The box made a file under a name that stays in the box.
     Private { path: RelPathBuf },
+    /// A file with a name elsewhere was replaced by a copy, before the box changed it.
+    Apart { path: RelPathBuf },
     /// Something could not be done as promised and was done the safe way.
     Note { text: String },
 }
@@ -278,6 +280,7 @@ impl View {
         let (tag, path) = match &event {
             Event::Refused { path, .. } => (b'r', path.as_path().as_bytes()),
             Event::Private { path } => (b'p', path.as_path().as_bytes()),
+            Event::Apart { path } => (b'a', path.as_path().as_bytes()),
             Event::Note { text } => (b'n', text.as_bytes()),
         };
         let mut key = vec![tag];

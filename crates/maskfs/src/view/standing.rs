@@ -95,8 +95,7 @@ impl View {
         });
         rustix::fs::unlinkat(&*dir, temporary.as_str(), AtFlags::empty()).ok();
         let copy = done?;
-        let text = format!("{at} had a name outside of what the box may change: it is a file of its own now");
-        self.report(Event::Note { text });
+        self.report(Event::Apart { path: at });
         self.nodes.rekey(node, Self::key_of(&copy), Place::Host);
         Ok(())
     }
