@@ -194,6 +194,12 @@ impl<'a> Stage<'a> {
             trial.broken.push(format!("round {round} did not end within {} s", self.case.time_limit));
         } else if self.case.ends && !text.contains("@done") {
             trial.broken.push(format!("round {round} did not run to its end (exit code {})", out.code));
+        } else if self.case.ends && out.code != 0 {
+            trial.broken.push(format!(
+                "round {round} ended with 0, but its launcher with {}: {}",
+                out.code,
+                out.errors()
+            ));
         }
         for wanted in self.case.says.iter().filter(|_| round == 1) {
             if !text.contains(wanted.as_str()) {
