@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::stats::{Sample, Shuffle};
 
@@ -45,7 +45,10 @@ pub struct Outcome {
 
 /// Starts everybody twice to warm up, drops who fails, and then runs the rounds. A failure in a round ends the whole race: a
 /// contestant that works sometimes has no start-up time.
-pub fn run(contestants: &[Contestant<'_>], rounds: usize, seed: u64) -> Result<Vec<Outcome>, String> {
+///
+/// `rest` comes before each start: kernels and daemons take down in the background what the one before has left, and that is not
+/// the next one's cost.
+pub fn run(contestants: &[Contestant<'_>], rounds: usize, seed: u64, rest: Duration) -> Result<Vec<Outcome>, String> {
     let mut outcomes: Vec<Outcome> = contestants
         .iter()
         .map(|contestant| Outcome {
@@ -57,6 +60,7 @@ pub fn run(contestants: &[Contestant<'_>], rounds: usize, seed: u64) -> Result<V
     for round in 0..rounds {
         for at in shuffle.order(contestants.len()) {
             let Ok(sample) = &mut outcomes[at].result else { continue };
+            std::thread::sleep(rest);
             let took = once(&contestants[at]);
             let failed = |why: String| format!("{} failed in round {round}: {why}", contestants[at].labels.join(", "));
             sample.0.push(took.map_err(failed)?);
@@ -106,7 +110,7 @@ mod tests {
     fn the_slower_one_is_slower_and_the_broken_one_says_why() {
         let contestants =
             [shell("quick", "true"), shell("slow", "sleep 0.05"), shell("broken", "echo no such box >&2; exit 3")];
-        let outcomes = run(&contestants, 3, 1).expect("nobody fails who did not fail at first");
+        let outcomes = run(&contestants, 3, 1, Duration::ZERO).expect("nobody fails who did not fail at first");
         let [quick, slow, broken] = outcomes.try_into().expect("one outcome for each");
         let (quick, slow) = (quick.result.expect("it works"), slow.result.expect("it works"));
         assert_eq!((quick.0.len(), slow.0.len()), (3, 3));

@@ -48,6 +48,9 @@ struct Args {
     /// Only these callers.
     #[arg(long, value_delimiter = ',', default_value = "user,root")]
     callers: Vec<String>,
+    /// Milliseconds of rest before each start.
+    #[arg(long, default_value_t = 50)]
+    rest: u64,
     /// The order of the starts follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -117,7 +120,7 @@ fn measure(args: &Args) -> Result<(), String> {
     }
     let contestants: Vec<_> = stands.iter().flat_map(|stand| contestants(args, stand, &binary)).collect();
     println!("{}\n", machine());
-    let outcomes = race::run(&contestants, args.rounds, args.seed)?;
+    let outcomes = race::run(&contestants, args.rounds, args.seed, Duration::from_millis(args.rest))?;
     println!("{} rounds, seed {}; milliseconds until the launcher has ended.", args.rounds, args.seed);
     let mounts = stands.iter().flat_map(|stand| &stand.repos).map(|(_, _, view)| view.mounts()).max();
     println!("The view has {} mounts.\n", mounts.unwrap_or(0));
@@ -288,8 +291,12 @@ fn goals(outcomes: &[Outcome], big: &str) -> String {
 fn held(stand: &Stand<'_>, binary: &Path) -> Result<String, String> {
     let mut table =
         Table::new(&["memory of a running box, KiB", "caller", "repository"], &["resident", "proportional"]);
-    for (ground, repo, _) in &stand.repos {
-        let found = processes_of_a_box(stand.caller, binary, repo.path())?;
+    let moments = [("", "true"), (", git status done", "git status --short >/dev/null")];
+    for ((ground, repo, _), (moment, script)) in
+        stand.repos.iter().flat_map(|repo| moments.map(|moment| (repo, moment)))
+    {
+        let found = processes_of_a_box(stand.caller, binary, repo.path(), script)?;
+        let ground = &format!("{ground}{moment}");
         let ours: Vec<&Held> = found.iter().filter(|held| held.argv.contains("pinfold")).collect();
         let (caller, proportional) = (stand.caller.who().name(), |held: &Held| held.proportional.unwrap_or(0));
         for held in &ours {
@@ -304,11 +311,10 @@ fn held(stand: &Stand<'_>, binary: &Path) -> Result<String, String> {
     Ok(table.markdown())
 }
 
-fn processes_of_a_box(caller: &Caller, binary: &Path, repo: &Path) -> Result<Vec<Held>, String> {
+fn processes_of_a_box(caller: &Caller, binary: &Path, repo: &Path, script: &str) -> Result<Vec<Held>, String> {
     let mut command = launchers::as_caller(caller, binary);
-    // It has looked at the whole tree once, as an agent would.
-    let script = "git status --short >/dev/null; echo ready; read wait";
-    command.current_dir(repo).args(["run", "--", "sh", "-c", script]);
+    let script = format!("{script} && echo ready; read wait");
+    command.current_dir(repo).args(["run", "--", "sh", "-c", &script]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut child = command.spawn().map_err(|error| format!("pinfold cannot be started: {error}"))?;
     let mut line = String::new();
