@@ -2,8 +2,9 @@
 //!
 //! Every call is hardened the same way: environment cleared, a fixed search path, the git directory named outright, no
 //! work tree, no hooks, no file system monitor, no lazy fetch, no transport, no replaced objects; bounded output, time and
-//! memory. No call names a folder that a box can write. Run by root in a repository of somebody else, git runs as that
-//! somebody.
+//! memory. No call names a folder that a box can write: a repository below one is named by a descriptor, as
+//! `/proc/self/fd/<n>`, since git keeps absolute paths as they are and makes relative ones absolute. Run by root in a
+//! repository of somebody else, git runs as that somebody.
 
 use crate::names::Oid;
 use crate::place;
@@ -12,10 +13,11 @@ use rustix::fs as rfs;
 use rustix::process::{PidfdFlags, Resource, pidfd_open};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Folders in which git is looked for, in this order. The caller's `PATH` may lead into the box's tree.
@@ -169,6 +171,8 @@ impl Call {
 pub struct Git {
     program: PathBuf,
     git_dir: PathBuf,
+    /// What `git_dir` names, when that is a descriptor.
+    pinned: Option<Arc<OwnedFd>>,
     run_as: Option<(u32, u32)>,
     /// The object store to use instead of the repository's own.
     objects: Option<PathBuf>,
@@ -176,10 +180,26 @@ pub struct Git {
 
 impl Git {
     pub fn new(git_dir: &Path) -> Result<Self, GitError> {
+        let folder = place::open_folder(git_dir).map_err(cannot)?;
+        Ok(Git { git_dir: git_dir.to_owned(), pinned: None, ..Git::pinned(folder)? })
+    }
+
+    /// A git directory that is its own common one, wherever its path leads by now.
+    pub fn pinned(git_dir: OwnedFd) -> Result<Self, GitError> {
         let program = SEARCH.iter().map(|dir| Path::new(dir).join("git")).find(|path| path.is_file());
         let program = program.ok_or(GitError::NotFound)?;
-        let run_as = owner_to_run_as(git_dir).map_err(|source| GitError::Run { what: "anything".into(), source })?;
-        Ok(Git { program, git_dir: git_dir.to_owned(), run_as, objects: None })
+        let run_as = owner_to_run_as(&git_dir).map_err(cannot)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", git_dir.as_raw_fd()));
+        Ok(Git { program, git_dir: path, pinned: Some(Arc::new(git_dir)), run_as, objects: None })
+    }
+
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// Its git directory is named by descriptor, so it must not be given paths that git resolves.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
     }
 
     /// The same repository, with new objects going to and coming from this store first.
@@ -266,6 +286,9 @@ impl Git {
         if let Some((uid, gid)) = self.run_as {
             command.uid(uid).gid(gid);
         }
+        if let Some(fd) = &self.pinned {
+            pinfold_sys::command::inherit(&mut command, Arc::clone(fd));
+        }
         pinfold_sys::command::limit(&mut command, &limits(call));
         pinfold_sys::command::end_with_parent(&mut command);
         // A key pressed in the person's terminal means the box, not a half-done import.
@@ -274,12 +297,16 @@ impl Git {
     }
 }
 
+fn cannot(source: io::Error) -> GitError {
+    GitError::Run { what: "anything".into(), source }
+}
+
 /// The owner of the repository, if we are root and it is not ours.
-fn owner_to_run_as(git_dir: &Path) -> io::Result<Option<(u32, u32)>> {
+fn owner_to_run_as(git_dir: &OwnedFd) -> io::Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let stat = rfs::fstat(place::open_folder(git_dir)?)?;
+    let stat = rfs::fstat(git_dir)?;
     Ok((stat.st_uid != 0).then_some((stat.st_uid, stat.st_gid)))
 }
 

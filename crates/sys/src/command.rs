@@ -1,8 +1,10 @@
 //! Conditions for a helper program, in force before its first instruction.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
 
 /// Gives the program that `command` starts these limits, soft and hard. A limit that is already lower stays.
 ///
@@ -38,6 +40,14 @@ pub fn end_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(set) };
 }
 
+/// The program has this descriptor of ours, under the same number. Ours stays closed on every other exec.
+pub fn inherit(command: &mut Command, fd: Arc<OwnedFd>) {
+    let set = move || Ok(rustix::io::fcntl_setfd(&*fd, rustix::io::FdFlags::empty())?);
+    // SAFETY: between fork and exec, `set` makes one plain system call on a descriptor that it keeps open; it neither
+    // allocates nor takes a lock.
+    unsafe { command.pre_exec(set) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +59,17 @@ mod tests {
         limit(&mut command, &[(Resource::Core, 0), (Resource::Nofile, 16)]);
         let out = command.output().expect("sh runs");
         assert_eq!(String::from_utf8_lossy(&out.stdout), "0\n16\n");
+    }
+
+    #[test]
+    fn only_the_named_program_inherits() {
+        use std::os::fd::AsRawFd;
+        let fd = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let has = |command: &mut Command| command.arg(&path).output().unwrap().status.success();
+        let mut given = Command::new("/usr/bin/readlink");
+        inherit(&mut given, fd.clone());
+        assert!(has(&mut given));
+        assert!(!has(&mut Command::new("/usr/bin/readlink")));
     }
 }

@@ -71,7 +71,12 @@ impl HostGit {
         HostGit { git_dir, common_dir, shape }
     }
 
-    fn is_linked(&self) -> bool {
+    /// How it stands to its work tree.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub(crate) fn is_linked(&self) -> bool {
         self.shape == Shape::Linked
     }
 

@@ -68,6 +68,10 @@ pub(super) fn must_be_commits(git: &Git, ids: &[Oid]) -> Result<(), ImportError>
 pub(super) fn new_objects(git: &Git, tips: &[Oid], known: &[Oid], limits: &Limits) -> Result<Objects, ImportError> {
     let mut call = Call::new(["rev-list", "--objects", "--no-object-names", "--stdin"]);
     if known.is_empty() {
+        if git.is_pinned() {
+            // It has no other; git would look for them by path.
+            call = call.arg("--single-worktree");
+        }
         call = call.args(["--not", "--all"]);
     }
     let call = call

@@ -8,6 +8,7 @@
 
 mod error;
 mod forward;
+mod found;
 mod inspect;
 mod limits;
 mod quarantine;
@@ -23,7 +24,7 @@ use crate::git::{Call, Git, GitError, Input};
 use crate::names::{BadName, BranchName, HashKind, Oid};
 use forward::Mover;
 use inspect::Concerns;
-use pinfold_plan::{GitFacts, GitLayout};
+use pinfold_plan::GitFacts;
 use pinfold_policy::{PathPolicy, RelPathBuf};
 use quarantine::Quarantine;
 use std::collections::HashMap;
@@ -92,9 +93,7 @@ pub struct ImportAsk {
 pub struct Importer {
     host: HostGit,
     git: Git,
-    git_dir: PathBuf,
     objects: PathBuf,
-    linked: bool,
     hash: HashKind,
     storage: RefStorage,
     ask: ImportAsk,
@@ -104,22 +103,22 @@ pub struct Importer {
 
 impl Importer {
     pub fn new(facts: &GitFacts, ask: ImportAsk) -> Result<Self, ImportError> {
+        let git = Git::new(facts.git_dir.as_path())?;
+        Self::on(HostGit::open(facts)?, git, facts.common_dir.join("objects").to_path_buf(), ask)
+    }
+
+    /// For a repository below the workspace, whose folders a box can move: it is what was opened, never what stands at a
+    /// path. `root` is the workspace's own.
+    pub fn of_found(found: HostGit, root: Option<&GitFacts>, ask: ImportAsk) -> Result<Self, ImportError> {
+        found::importer(found, root, ask)
+    }
+
+    fn on(host: HostGit, git: Git, objects: PathBuf, ask: ImportAsk) -> Result<Self, ImportError> {
         if ask.run_id.is_empty() || !ask.run_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(ImportError::refused("the run has an id that can't be part of a ref name"));
         }
-        let host = HostGit::open(facts)?;
         let settings = Settings::read(host.git_dir(), host.common_dir(), &mut Vec::new())?;
-        Ok(Importer {
-            git: Git::new(facts.git_dir.as_path())?,
-            git_dir: facts.git_dir.to_path_buf(),
-            objects: facts.common_dir.join("objects").to_path_buf(),
-            linked: facts.layout == GitLayout::Linked,
-            hash: settings.hash,
-            storage: settings.ref_storage,
-            host,
-            last: ask.base,
-            ask,
-        })
+        Ok(Importer { git, objects, hash: settings.hash, storage: settings.ref_storage, host, last: ask.base, ask })
     }
 
     /// Takes in what the box offers. `pack` holds the objects that the host may lack; without it, it must have them all.
@@ -301,8 +300,8 @@ impl Importer {
             git: &self.git,
             git_dir: self.host.git_dir(),
             common_dir: self.host.common_dir(),
-            git_dir_path: &self.git_dir,
-            linked: self.linked,
+            git_dir_path: self.git.git_dir(),
+            linked: self.host.is_linked(),
             hash: self.hash,
             storage: self.storage,
             branch,

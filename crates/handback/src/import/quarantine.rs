@@ -1,14 +1,17 @@
 //! A place beside the host's objects where a box's objects lie until they have been checked.
 //!
 //! It borrows from the host's store and nothing borrows from it. It is removed when it goes out of scope, and git's own
-//! `prune` knows the name should we be killed.
+//! `prune` knows the name should we be killed. Where the repository is named by a descriptor it borrows by symbolic links
+//! within the store: git resolves a line of `alternates` to a path from the root, and a box could change what stands there.
 
 use super::error::ImportError;
 use super::limits::Limits;
 use crate::git::{Call, Git, Input, poll_for};
 use crate::names::Oid;
+use crate::place;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{self as rfs, CWD, Mode};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -18,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Below this many objects git stores them one by one; so do we, to leave no trail of tiny packs.
 const UNPACK_BELOW: usize = 100;
+/// Of a store that is borrowed name by name.
+const MAX_NAMES: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Quarantine {
@@ -36,9 +41,27 @@ impl Quarantine {
         for folder in ["", "pack", "info", "checked"] {
             made.folder(folder).map_err(ImportError::host("make a quarantine for new objects"))?;
         }
-        let borrowed = [&quoted(objects.as_os_str().as_bytes())[..], b"\n"].concat();
-        fs::write(made.path.join("info/alternates"), borrowed).map_err(ImportError::host("fill the quarantine"))?;
+        let borrowed = if git.is_pinned() { made.borrow_by_links(objects) } else { made.borrow_by_path(objects) };
+        borrowed.map_err(ImportError::host("fill the quarantine"))?;
         Ok(made)
+    }
+
+    fn borrow_by_path(&self, objects: &Path) -> std::io::Result<()> {
+        let line = [&quoted(objects.as_os_str().as_bytes())[..], b"\n"].concat();
+        fs::write(self.path.join("info/alternates"), line)
+    }
+
+    /// Git writes nothing through them: what comes in is one pack of its own.
+    fn borrow_by_links(&self, objects: &Path) -> std::io::Result<()> {
+        let store = place::list(fs::File::open(objects)?, MAX_NAMES)?;
+        let fan = store.into_iter().filter(|n| n.bytes.len() == 2 && n.bytes.iter().all(u8::is_ascii_hexdigit));
+        let packs = place::list(fs::File::open(objects.join("pack"))?, MAX_NAMES)?;
+        let packs = packs.into_iter().filter(|n| n.bytes.starts_with(b"pack-"));
+        for (above, below, name) in fan.map(|n| ("..", "", n)).chain(packs.map(|n| ("../../pack", "pack", n))) {
+            let name = OsStr::from_bytes(&name.bytes);
+            std::os::unix::fs::symlink(Path::new(above).join(name), self.path.join(below).join(name))?;
+        }
+        Ok(())
     }
 
     fn folder(&self, name: &str) -> std::io::Result<()> {
