@@ -4,9 +4,10 @@ use std::io;
 
 /// From here on this thread works in the background: it has its fair share, but displaces nobody who has just woken up.
 pub fn work_in_background() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the kernel reads one `sched_param`, which lives across the call; 0 is the calling thread.
-    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+    // The kernel's `sched_param`. Of the C libraries, musl has a longer one, and a call that always fails.
+    let priority: libc::c_int = 0;
+    // SAFETY: the kernel reads one number, which lives across the call; the first 0 is the calling thread.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const priority) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
