@@ -2,7 +2,7 @@
 //!
 //! Text may hold names that a box chose. Control characters and bidirectional marks in it are escaped, so that it can't
 //! rewrite a terminal or a log.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the place that prints")]
 
 use crate::exit::Trouble;
 use serde::Serialize;

@@ -4,16 +4,6 @@ use crate::{Origin, Refusal};
 use pinfold_policy::{PolicySpec, UserRule};
 use std::collections::BTreeMap;
 
-/// What a masked file reads as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum MaskStyle {
-    /// Nothing.
-    #[default]
-    Empty,
-    /// The names of a dotenv file with placeholders for the values. Shows more than [`MaskStyle::Empty`].
-    Keys,
-}
-
 /// Most that a box may use. `None`: the file does not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -49,7 +39,6 @@ pub struct Layer {
     pub origin: Origin,
     /// In the order of their lines.
     pub rules: Vec<UserRule>,
-    pub mask_style: Option<MaskStyle>,
     pub env: Env,
     pub limits: Limits,
     /// Where each limit stands: line and column, in the order of [`Limits`]'s fields.
@@ -62,7 +51,6 @@ pub struct Layer {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     pub policy: PolicySpec,
-    pub mask_style: MaskStyle,
     pub env: Env,
     pub limits: Limits,
     pub agents: BTreeMap<String, Agent>,
@@ -86,7 +74,6 @@ impl Settings {
     fn from_user(layer: Layer) -> Self {
         Settings {
             policy: PolicySpec { rules: layer.rules },
-            mask_style: layer.mask_style.unwrap_or_default(),
             env: layer.env,
             limits: layer.limits,
             agents: layer.agents,
@@ -97,7 +84,6 @@ impl Settings {
     /// A trusted project speaks where the user does not. Rules keep their source, so the policy knows whose they are.
     fn fill(&mut self, layer: Layer) {
         self.policy.rules.extend(layer.rules);
-        self.mask_style = self.mask_style.max(layer.mask_style.unwrap_or_default());
         self.env.pass.extend(layer.env.pass.into_iter().filter(|name| !self.env.set.contains_key(name)));
         for (name, value) in layer.env.set {
             if !self.env.pass.contains(&name) {
@@ -116,7 +102,6 @@ impl Settings {
     /// Any other project may hide more and allow less.
     fn narrow(&mut self, layer: Layer, ceilings: &Limits) {
         self.policy.rules.extend(layer.rules);
-        self.mask_style = self.mask_style.min(layer.mask_style.unwrap_or(self.mask_style));
         self.refusals.extend(layer.refusals);
         let asked = layer.limits.fields().into_iter().zip(ceilings.fields()).zip(layer.limits_at).zip(Limits::NAMES);
         for (mine, (((theirs, ceiling), (line, column)), name)) in self.limits.fields_mut().into_iter().zip(asked) {

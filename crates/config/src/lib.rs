@@ -14,5 +14,5 @@ mod read;
 mod units;
 
 pub use error::{ConfigError, ConfigErrors, Refusal};
-pub use layers::{Agent, Env, Layer, Limits, MaskStyle, Settings, resolve};
+pub use layers::{Agent, Env, Layer, Limits, Settings, resolve};
 pub use read::{MAX_TEXT, Origin, parse};

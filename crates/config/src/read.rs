@@ -1,7 +1,7 @@
 //! From text to a layer: which keys exist, what each takes, and who may say it.
 
 use crate::error::{ConfigError, ConfigErrors, Refusal, nearest, position, quoted};
-use crate::layers::{Agent, Env, Layer, Limits, MaskStyle};
+use crate::layers::{Agent, Env, Layer, Limits};
 use crate::units;
 use pinfold_policy::{Pattern, RuleSource, UserRule, Verdict};
 use std::collections::BTreeMap;
@@ -69,7 +69,6 @@ impl<'t> Reader<'t> {
             file: file.to_owned(),
             origin,
             rules: Vec::new(),
-            mask_style: None,
             env: Env::default(),
             limits: Limits::default(),
             limits_at: [(0, 0); 4],
@@ -184,22 +183,6 @@ impl<'t> Reader<'t> {
                 continue;
             }
             self.found.push(Found { at: span.start, list, rule: UserRule { pattern: text, verdict, source } });
-        }
-    }
-
-    fn style(&mut self, value: &Value<'_>) {
-        let style = match value.get_ref() {
-            DeValue::String(text) if text == "empty" => MaskStyle::Empty,
-            DeValue::String(text) if text == "keys" => MaskStyle::Keys,
-            DeValue::String(text) => {
-                let message = format!("{} is no style of a mask", quoted(text));
-                return self.error(value.span(), message, Some("it is \"empty\" or \"keys\"".to_owned()));
-            }
-            other => return self.wrong_type(value.span(), "style", "\"empty\" or \"keys\"", other),
-        };
-        let widens = style == MaskStyle::Keys;
-        if !(widens && self.refuses(&value.span(), || "to show the names in masked environment files".to_owned())) {
-            self.layer.mask_style = Some(style);
         }
     }
 
@@ -337,11 +320,8 @@ impl<'t> Reader<'t> {
 
 // The keys that exist, by section.
 
-const SECRETS: &[Key] = &[
-    ("mask", |r, v| r.rules("mask", Verdict::Mask, v)),
-    ("show", |r, v| r.rules("show", Verdict::Share, v)),
-    ("style", |r, v| r.style(v)),
-];
+const SECRETS: &[Key] =
+    &[("mask", |r, v| r.rules("mask", Verdict::Mask, v)), ("show", |r, v| r.rules("show", Verdict::Share, v))];
 
 const PATHS: &[Key] = &[
     ("private", |r, v| r.rules("private", Verdict::Private, v)),

@@ -1,6 +1,6 @@
 //! Whole files: what they say, what is wrong in them, and what a project may not ask.
 
-use pinfold_config::{Layer, Limits, MaskStyle, Origin, Settings, parse, resolve};
+use pinfold_config::{Layer, Limits, Origin, Settings, parse, resolve};
 use pinfold_policy::{Kind, PathPolicy, RelPath, RuleSource, UserRule, Verdict};
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn a_full_file() {
 [secrets]
 mask = ["*.sqlite", "!test.sqlite"]
 show = ["tests/keys/**"]
-style = "keys"
+# a comment
 
 [paths]
 private = ["vendor/"]
@@ -63,7 +63,6 @@ args = ["--model", "x"]
             rule("Makefile", Verdict::Share, 10),
         ]
     );
-    assert_eq!(layer.mask_style, Some(MaskStyle::Keys));
     assert_eq!(layer.env.pass, ["DATABASE_URL"]);
     assert_eq!(layer.env.set["RUST_LOG"], "debug");
     assert_eq!(
@@ -90,10 +89,6 @@ fn mistakes_say_where_and_what_to_try() {
         ("[secrets]\nmask = [1]\n", "pinfold.toml:2:9: `mask` takes strings only, not a number"),
         ("[secrets]\nmask = [\"a[\"]\n", "pinfold.toml:2:9: the pattern `a[` has a '[' that is never closed"),
         ("secrets = 1\n", "pinfold.toml:1:11: `secrets` takes a table ([secrets]), not a number"),
-        (
-            "[secrets]\nstyle = \"none\"\n",
-            "pinfold.toml:2:9: `none` is no style of a mask, it is \"empty\" or \"keys\"",
-        ),
         ("[env]\npass = [\"A B\"]\n", "pinfold.toml:2:9: `A B` is no variable's name"),
         ("[env]\nset = { A = 1 }\n", "pinfold.toml:2:13: `A` takes a string, not a number"),
         (
@@ -149,7 +144,7 @@ fn a_strangers_project_may_only_narrow() {
 [secrets]
 mask = ["*.sqlite"]
 show = [".env", "x"]
-style = "keys"
+# a comment
 [paths]
 private = ["vendor/"]
 share = [".github/"]
@@ -170,7 +165,6 @@ pids = 10
         [
             "pinfold.toml:4:9: not obeyed: the project asks to show `.env`",
             "pinfold.toml:4:17: not obeyed: the project asks to show `x`",
-            "pinfold.toml:5:9: not obeyed: the project asks to show the names in masked environment files",
             "pinfold.toml:8:10: not obeyed: the project asks to share `.github/`",
             "pinfold.toml:10:9: not obeyed: the project asks for your variable `GITHUB_TOKEN`",
             "pinfold.toml:11:9: not obeyed: the project asks to set the variable `LD_PRELOAD`",
@@ -179,7 +173,6 @@ pids = 10
         ]
     );
     assert_eq!(settings.limits, Limits { pids: Some(10), ..Limits::default() });
-    assert_eq!(settings.mask_style, MaskStyle::Empty);
     assert!(settings.env.pass.is_empty() && settings.env.set.is_empty() && settings.agents.is_empty());
     let policy = PathPolicy::new(&settings.policy).unwrap();
     let verdict = |path: &str| policy.decide(RelPath::new(path.as_bytes()).unwrap(), Kind::File).verdict;
