@@ -425,3 +425,26 @@ fn a_commit_of_the_person_at_the_same_moment_wins_or_waits() {
         let _ = w.import(&mut importer);
     }
 }
+
+#[test]
+fn the_hosts_branches_are_as_git_names_them() {
+    let probe = TempDir::new().unwrap();
+    let has_reftable = output(probe.path(), &["init", "-q", "--ref-format=reftable"]).status.success();
+    let formats = ["--object-format=sha1", "--object-format=sha256", "--ref-format=reftable"];
+    for format in &formats[..if has_reftable { 3 } else { 2 }] {
+        let w = world_with(&[format]);
+        for name in ["plain", "deep/er/name", "packed", "gone"] {
+            git(&w.host, &["branch", name]);
+        }
+        git(&w.host, &["pack-refs", "--all"]);
+        commit_in(&w.host, "more", "m\n");
+        git(&w.host, &["branch", "-f", "plain"]);
+        git(&w.host, &["branch", "-D", "gone"]);
+        git(&w.host, &["tag", "-a", "-m", "no branch", "tag"]);
+        git(&w.host, &["symbolic-ref", "refs/heads/other-name", "refs/heads/packed"]);
+        let said = git(&w.host, &["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/"]);
+        let heads = w.importer().host_heads().unwrap();
+        let seen: Vec<_> = heads.iter().map(|(name, oid)| format!("{oid} refs/heads/{}", name.short())).collect();
+        assert_eq!(seen, said.lines().collect::<Vec<_>>(), "{format}");
+    }
+}

@@ -27,7 +27,7 @@ pub(crate) use refs::value as ref_value;
 pub use refs::{Head, Refs, Value, parse_loose, parse_packed};
 pub use reftable::parse_table;
 
-use crate::names::HashKind;
+use crate::names::{HashKind, Oid};
 use crate::place::{self, Dest};
 use pinfold_plan::{GitFacts, GitLayout, Identity};
 use pinfold_policy::{PathPolicy, RelPath, RelPathBuf};
@@ -138,6 +138,11 @@ pub struct DoorReport {
 pub fn head(host: &HostGit) -> Result<Head, DoorError> {
     let settings = Settings::read(host.git_dir(), host.common_dir(), &mut Vec::new())?;
     refs::head_alone(host, settings.ref_storage, settings.hash)
+}
+
+/// The host's branches now, by full name.
+pub(crate) fn branches(host: &HostGit, storage: RefStorage, hash: HashKind) -> Result<Vec<(Vec<u8>, Oid)>, DoorError> {
+    refs::heads(host, storage, hash)
 }
 
 /// Fills the empty folder `dest` with a git directory for the box.

@@ -304,6 +304,42 @@ fn head_value(host: &HostGit, storage: RefStorage, hash: HashKind) -> Result<Val
     }
 }
 
+/// The branches alone, in order, without asking git: every run does this at its start.
+pub(super) fn heads(host: &HostGit, storage: RefStorage, hash: HashKind) -> Result<Vec<(Vec<u8>, Oid)>, DoorError> {
+    let refs = match storage {
+        RefStorage::Files => {
+            let mut loose = Refs::default();
+            let mut broken = Vec::new();
+            let mut walk = Walk { refs: &mut loose, hash, notes: &mut Vec::new(), broken: &mut broken };
+            walk.folder(host.common_dir(), b"refs/heads", 0, &|_| true)?;
+            // After the loose ones, for the same reason as when all are read.
+            let mut refs = packed_heads(host.common_dir(), hash)?;
+            refs.map.extend(loose.map);
+            refs.map.retain(|name, _| !broken.contains(name));
+            refs
+        }
+        RefStorage::Reftable => read(host, storage, hash, &mut Vec::new())?,
+    };
+    let names = refs.map.keys().filter(|name| name.starts_with(HEADS));
+    Ok(names.filter_map(|name| Some((name.clone(), resolve(&refs, name)?))).collect())
+}
+
+const HEADS: &[u8] = b"refs/heads/";
+
+fn packed_heads(common_dir: BorrowedFd<'_>, hash: HashKind) -> Result<Refs, DoorError> {
+    let packed =
+        place::read_below(common_dir, b"packed-refs", MAX_PACKED_REFS).map_err(DoorError::read("packed-refs"))?;
+    let mut refs = Refs::default();
+    for line in packed.iter().flat_map(|packed| packed.bytes.split(|&b| b == b'\n')) {
+        let Some((hex, rest)) = line.split_at_checked(hash.raw_len() * 2) else { continue };
+        let Some(name) = rest.strip_prefix(b" ").filter(|name| name.starts_with(HEADS)) else { continue };
+        if let (Ok(oid), Ok(())) = (Oid::parse(hex), check_ref_format(name)) {
+            refs.map.insert(name.to_vec(), Value::Id { oid, peeled: None });
+        }
+    }
+    Ok(refs)
+}
+
 /// One ref out of `packed-refs`.
 fn packed_value(common_dir: BorrowedFd<'_>, name: &[u8], hash: HashKind) -> Result<Option<Value>, DoorError> {
     let packed =

@@ -19,7 +19,7 @@ pub use forward::Forward;
 pub use limits::Limits;
 pub use trees::{TreeFindings, check_tree, is_dot_git, leads_out};
 
-use crate::door::{HostGit, RefStorage, Settings, printable};
+use crate::door::{self, HostGit, RefStorage, Settings, printable};
 use crate::git::{Call, Git, GitError, Input};
 use crate::names::{BadName, BranchName, HashKind, Oid};
 use forward::Mover;
@@ -152,15 +152,9 @@ impl Importer {
 
     /// The host's branches now, for the box to learn of.
     pub fn host_heads(&self) -> Result<Vec<(BranchName, Oid)>, ImportError> {
-        let call = Call::new(["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/"])
-            .arg(format!("--count={MAX_HEADS}"))
-            .max_output(MAX_HEADS * 1200);
-        let out = self.git.run(call)?;
-        let parse = |line: &[u8]| {
-            let (oid, name) = line.split_at_checked(self.hash.raw_len() * 2)?;
-            Some((BranchName::parse(name.strip_prefix(b" ")?).ok()?, Oid::parse(oid).ok()?))
-        };
-        Ok(out.split(|&b| b == b'\n').filter_map(parse).collect())
+        let heads = door::branches(&self.host, self.storage, self.hash)?;
+        let named = heads.into_iter().filter_map(|(name, oid)| Some((BranchName::parse(&name).ok()?, oid)));
+        Ok(named.take(MAX_HEADS).collect())
     }
 
     /// Leaves out the branches that the box has as the host gave them to it: the host's own branch of that name holds
