@@ -48,6 +48,9 @@ struct Args {
     /// Only these callers.
     #[arg(long, value_delimiter = ',', default_value = "user,root")]
     callers: Vec<String>,
+    /// Another build of pinfold, in rows of its own.
+    #[arg(long, value_name = "BINARY")]
+    also: Option<std::path::PathBuf>,
     /// Milliseconds of rest before each start.
     #[arg(long, default_value_t = 50)]
     rest: u64,
@@ -144,7 +147,7 @@ fn view_of(caller: &Caller, binary: &Path, repo: &Path) -> Result<View, String> 
 }
 
 /// Everybody who starts on this stand. Whoever cannot is a contestant that says why.
-fn contestants<'a>(args: &Args, stand: &'a Stand<'_>, binary: &'a Path) -> Vec<Contestant<'a>> {
+fn contestants<'a>(args: &'a Args, stand: &'a Stand<'_>, binary: &'a Path) -> Vec<Contestant<'a>> {
     let caller = stand.caller;
     let mut all: Vec<Contestant<'a>> = Vec::new();
     let mut add = |what: &str, ground: &str, prepare: Prepare<'a>| {
@@ -174,6 +177,13 @@ fn contestants<'a>(args: &Args, stand: &'a Stand<'_>, binary: &'a Path) -> Vec<C
         }
         if wanted("pinfold") {
             add("pinfold run", ground, Box::new(move || Ok(launchers::pinfold(caller, binary, repo.path()).into())));
+            if let Some(also) = &args.also {
+                add(
+                    "pinfold run, the other build",
+                    ground,
+                    Box::new(move || Ok(launchers::pinfold(caller, also, repo.path()).into())),
+                );
+            }
         }
     }
     all
