@@ -1,4 +1,6 @@
 # Helpers that every attack has. `ready` tells the host that its turn has come and waits until it has had it.
+# In a here-document standard input is the document: the host's word is on descriptor 4 as well.
+exec 4<&0
 ready() { echo @ready; IFS= read -r _ || :; }
 # Prints what a reader sees, each distinct content once, until `calm`: open:P fd:P mmap:P dirfd:P path:P link:P list:DIR tar:P
 spy() { for _spec in "$@"; do python3 -c "$SPY" "$_spec" & done; sleep 0.3; }
