@@ -70,6 +70,21 @@ fn a_file_that_the_host_moved_to_a_private_name_is_not_changed_through_an_old_de
 }
 
 #[test]
+fn a_harmless_name_of_a_masked_file_is_not_listed() {
+    let tree = Tree::new();
+    fs::write(tree.root.join(".env"), "SECRET").unwrap();
+    fs::write(tree.root.join("one"), "public").unwrap();
+    fs::hard_link(tree.root.join(".env"), tree.root.join("fresh.txt")).unwrap();
+    fs::hard_link(tree.root.join("one"), tree.root.join("two")).unwrap();
+    let (handle, _) = tree.view.opendir(1).unwrap();
+    let mut names: Vec<_> = tree.view.readdir(handle, 2, 99).unwrap().into_iter().map(|name| name.name).collect();
+    names.sort();
+    assert_eq!(names, [b"one".to_vec(), b"two".to_vec()]);
+    let found = tree.find(Path::new("fresh.txt")).unwrap();
+    assert_eq!(tree.read(found.node).unwrap(), b"", "it opens as a decoy does");
+}
+
+#[test]
 fn a_write_does_not_reach_a_name_outside_of_the_tree() {
     let tree = Tree::new();
     let store = tree.outside.join("index.js");

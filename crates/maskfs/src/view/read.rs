@@ -412,7 +412,7 @@ impl View {
             }
             if entry.kind == FileKind::File && self.is_passing_entry(fd, path, &entry) {
                 passing = true;
-            } else {
+            } else if !self.is_masked_entry(fd, &entry) {
                 names.push(entry);
             }
         })?;
@@ -431,6 +431,12 @@ impl View {
         settle::looks_temporary(&entry.name)
             && stat_child(fd.as_fd(), &entry.name)
                 .is_ok_and(|stat| self.is_passing(fd.as_fd(), path, &entry.name, &stat))
+    }
+
+    /// A harmless name of a masked inode is a decoy as any other.
+    fn is_masked_entry(&self, fd: &Arc<OwnedFd>, entry: &Listed) -> bool {
+        entry.kind == FileKind::File
+            && stat_child(fd.as_fd(), &entry.name).is_ok_and(|stat| stat.stx_nlink > 1 && self.is_masked_alias(&stat))
     }
 
     /// A list without a passing name must not be remembered for longer than that name may pass.
