@@ -1,7 +1,7 @@
 //! The smallest program around the engine, for its tests: `enginebox PLAN.json` performs a plan as it is, checked by nobody.
 //! Its last line on standard error tells an engine error as JSON; the exit status is the command's, or 125.
 
-use pinfold_engine::{EngineError, Event, GitAnswer, GitDoor, RunHost};
+use pinfold_engine::{EngineError, Event, GitAnswer, GitDoor, Repository, RunHost};
 use pinfold_plan::Plan;
 use pinfold_wire::{GitOffer, Oid};
 use serde_json::json;
@@ -85,6 +85,10 @@ struct Keep {
 impl GitDoor for Keep {
     fn known(&mut self) -> Vec<Oid> {
         self.known.clone()
+    }
+
+    fn repository(&mut self, _: Repository) -> Option<Vec<Oid>> {
+        None
     }
 
     fn take(&mut self, offer: GitOffer, mut pack: File) -> GitAnswer {

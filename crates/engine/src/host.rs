@@ -4,6 +4,7 @@ use pinfold_wire::{FromMaskFs, GitOffer, HostRef, Oid};
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 
 /// The world around a run. The engine never imports the crates that serve the workspace or take commits back; the caller
 /// hands them in here.
@@ -27,9 +28,24 @@ pub trait GitDoor: Send {
     /// Commits that the host has already, such as its branches. Asked for once, before the first offer.
     fn known(&mut self) -> Vec<Oid>;
 
+    /// The box has a copy of this repository below the workspace. Says which commits the host has of it; `None`: nothing
+    /// of it is to be offered.
+    fn repository(&mut self, found: Repository) -> Option<Vec<Oid>>;
+
     /// An offer, and the pack that comes with it: both are the box's words. Must read no more than it wants to keep, and
     /// may stop early. Says which commits the host has now.
     fn take(&mut self, offer: GitOffer, pack: File) -> GitAnswer;
+}
+
+/// A repository of the host below the workspace. `at` is where it stood when its folders were opened; the box may have
+/// put something else there since.
+#[derive(Debug)]
+pub struct Repository {
+    pub number: u32,
+    /// Its `.git`, from the top of the workspace.
+    pub at: Vec<u8>,
+    pub git_dir: OwnedFd,
+    pub common_dir: OwnedFd,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -21,7 +21,7 @@ pub mod seccomp;
 mod supervise;
 
 pub use error::{EngineError, Kind, Unfit};
-pub use host::{End, Event, GitAnswer, GitDoor, Outcome, RunHost};
+pub use host::{End, Event, GitAnswer, GitDoor, Outcome, Repository, RunHost};
 
 use pinfold_plan::CheckedPlan;
 

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Repositories below the workspace whose commits are offered. Those of more stay in the box.
+pub const MAX_REPOSITORIES: usize = 64;
 /// Branches in one offer. More are left out, with `cut` set.
 pub const MAX_REFS: usize = 256;
 /// Bytes of the longest branch name that is offered.
@@ -59,7 +61,9 @@ pub struct RefTip {
 /// "The box has new commits."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitOffer {
-    /// Counts up within a run.
+    /// Which repository: 0 is the workspace's own, and others are numbered by MaskFs.
+    pub repository: u32,
+    /// Counts up within a run and a repository.
     pub number: u64,
     /// The branch that HEAD names, in full; `None` when it is detached.
     pub head_ref: Option<String>,
@@ -74,6 +78,7 @@ pub struct GitOffer {
 /// The answer to an offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitKnown {
+    pub repository: u32,
     pub number: u64,
     pub oids: Vec<Oid>,
 }
@@ -81,6 +86,7 @@ pub struct GitKnown {
 /// A branch of the host, for the box to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRef {
+    pub repository: u32,
     /// Without `refs/heads/`.
     pub branch: String,
     pub oid: Oid,

@@ -15,6 +15,10 @@ pub enum ToInit {
     Known(GitKnown),
     /// The host's branch moved: keep it under `refs/pinfold/host/` in the box.
     HostRef(HostRef),
+    /// Commits of this repository below the workspace come back too. `at`: its `.git`, from the top of the workspace.
+    Repository { number: u32, at: Vec<u8> },
+    /// After [`FromInit::Alone`]: no more repositories will be named.
+    Told,
 }
 
 /// How the command ended.
@@ -51,7 +55,7 @@ pub enum FromInit {
     Note { text: String },
     /// The command ended; everything else in the box is being killed.
     Leaving,
-    /// Nothing but pid 1 lives in the box.
+    /// Nothing but pid 1 lives in the box. Answered by [`ToInit::Told`] where commits are offered.
     Alone,
     /// The last word: how the command ended.
     Exited { ending: Ending },

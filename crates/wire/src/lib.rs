@@ -10,7 +10,7 @@ mod git;
 mod init;
 mod maskfs;
 
-pub use git::{BadOid, GitKnown, GitOffer, HostRef, MAX_REF_NAME, MAX_REFS, Oid, RefTip};
+pub use git::{BadOid, GitKnown, GitOffer, HostRef, MAX_REF_NAME, MAX_REFS, MAX_REPOSITORIES, Oid, RefTip};
 pub use init::{Ending, FromInit, Stage, ToInit};
 pub use maskfs::{CANARY_NAME, FromMaskFs, MaskFsConfig, ToMaskFs, maskfs_fd};
 
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Of this vocabulary. Processes of one run are one binary; another number means that the binary was replaced meanwhile.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of the longest message.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 

@@ -1,5 +1,6 @@
 //! Between the supervisor and the MaskFs process.
 
+use crate::Oid;
 use serde::{Deserialize, Serialize};
 
 /// The descriptors that the role is started with. 0 is `/dev/null`, 1 and 2 are its log.
@@ -54,6 +55,12 @@ pub enum FromMaskFs {
     Note { text: String },
     /// What it found out about the tree.
     Counts { tracked_masked: u64, masked: u64, private: u64 },
+    /// The box has a private copy of this repository. Carries the host's git directory and its common one, as they were
+    /// when they were opened: the box can change what stands above them. `at`: the `.git`, from the top of the workspace.
+    Repository { number: u32, at: Vec<u8> },
+    /// Branches of a private repository in the box stand where the box put them, and what they hold ends with it unless
+    /// it was taken. No number: nothing of it was offered.
+    Stays { number: Option<u32>, at: Vec<u8>, tips: Vec<Oid> },
     /// A line for the run's log.
     Event { line: serde_json::Value },
 }

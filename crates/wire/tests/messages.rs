@@ -12,8 +12,17 @@ fn tip() -> impl Strategy<Value = RefTip> {
 }
 
 fn offer() -> impl Strategy<Value = GitOffer> {
-    (any::<u64>(), any::<Option<String>>(), prop::option::of(oid()), prop::collection::vec(tip(), 0..40), any::<bool>())
-        .prop_map(|(number, head_ref, head, refs, cut)| GitOffer { number, head_ref, head, refs, cut, last: !cut })
+    let where_from = (any::<u32>(), any::<u64>());
+    (where_from, any::<Option<String>>(), prop::option::of(oid()), prop::collection::vec(tip(), 0..40), any::<bool>())
+        .prop_map(|((repository, number), head_ref, head, refs, cut)| GitOffer {
+            repository,
+            number,
+            head_ref,
+            head,
+            refs,
+            cut,
+            last: !cut,
+        })
 }
 
 fn from_init() -> impl Strategy<Value = FromInit> {
@@ -42,9 +51,18 @@ fn to_init() -> impl Strategy<Value = ToInit> {
     prop_oneof![
         Just(ToInit::Mapped),
         any::<i32>().prop_map(|number| ToInit::Signal { number }),
-        (any::<u64>(), prop::collection::vec(oid(), 0..40))
-            .prop_map(|(number, oids)| ToInit::Known(GitKnown { number, oids })),
-        (any::<String>(), oid()).prop_map(|(branch, oid)| ToInit::HostRef(HostRef { branch, oid })),
+        (any::<u64>(), prop::collection::vec(oid(), 0..40)).prop_map(|(number, oids)| ToInit::Known(GitKnown {
+            repository: number as u32,
+            number,
+            oids
+        })),
+        (any::<u32>(), any::<String>(), oid()).prop_map(|(repository, branch, oid)| ToInit::HostRef(HostRef {
+            repository,
+            branch,
+            oid
+        })),
+        (any::<u32>(), any::<Vec<u8>>()).prop_map(|(number, at)| ToInit::Repository { number, at }),
+        Just(ToInit::Told),
     ]
 }
 
@@ -82,7 +100,7 @@ fn limits_hold_on_both_sides() {
     assert!(matches!(encode(&long), Err(WireError::TooLong(_))));
     let bytes = vec![b' '; MAX_MESSAGE + 1];
     assert!(matches!(decode::<FromInit>(&bytes), Err(WireError::TooLong(_))));
-    let deep = format!("{{\"v\":1,\"m\":{{\"say\":\"event\",\"line\":{}", "[".repeat(30_000));
+    let deep = format!("{{\"v\":2,\"m\":{{\"say\":\"event\",\"line\":{}", "[".repeat(30_000));
     assert!(
         matches!(decode::<FromMaskFs>(deep.as_bytes()), Err(WireError::Malformed(_))),
         "no stack is spent on nesting"
@@ -91,8 +109,8 @@ fn limits_hold_on_both_sides() {
 
 #[test]
 fn another_vocabulary_says_so() {
-    let bytes = br#"{"v":2,"m":{"say":"something-new"}}"#;
-    assert!(matches!(decode::<ToInit>(bytes), Err(WireError::Version(2))));
+    let bytes = br#"{"v":99,"m":{"say":"something-new"}}"#;
+    assert!(matches!(decode::<ToInit>(bytes), Err(WireError::Version(99))));
 }
 
 #[test]
@@ -100,7 +118,8 @@ fn ids_are_checked_at_the_door() {
     for bad in ["", "abc", &"g".repeat(40), &"A".repeat(40), &"0".repeat(41), "--upload-pack=x"] {
         assert_eq!(Oid::new(bad), Err(BadOid), "{bad:?}");
     }
-    let message = format!(r#"{{"v":1,"m":{{"say":"host-ref","branch":"main","oid":"{}"}}}}"#, "-".repeat(40));
+    let message =
+        format!(r#"{{"v":2,"m":{{"say":"host-ref","repository":0,"branch":"main","oid":"{}"}}}}"#, "-".repeat(40));
     assert!(decode::<ToInit>(message.as_bytes()).is_err());
 }
 
@@ -110,6 +129,7 @@ fn the_largest_offer_fits() {
     let oid = Oid::new("a".repeat(64)).unwrap();
     let refs = (0..MAX_REFS).map(|_| RefTip { name: "r".repeat(MAX_REF_NAME), oid: oid.clone() }).collect();
     let offer = GitOffer {
+        repository: u32::MAX,
         number: u64::MAX,
         head_ref: Some("r".repeat(MAX_REF_NAME)),
         head: Some(oid),
@@ -118,4 +138,11 @@ fn the_largest_offer_fits() {
         last: true,
     };
     encode(&FromInit::GitOffer(offer)).unwrap();
+}
+
+/// So does the longest path that a file system call can name.
+#[test]
+fn the_longest_path_fits() {
+    encode(&FromMaskFs::Repository { number: u32::MAX, at: vec![255; 4096] }).unwrap();
+    encode(&ToInit::Repository { number: u32::MAX, at: vec![255; 4096] }).unwrap();
 }

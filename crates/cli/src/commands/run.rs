@@ -35,19 +35,22 @@ fn perform(prepared: &Prepared, report: &Report) -> Result<ExitCode, Failure> {
     pinfold_survey::remember(&prepared.facts).map_err(|error| {
         Failure::of(Trouble::Host, &error).hint(format!("pinfold keeps what it knows in {}", prepared.facts.data_dir))
     })?;
+    let (git, fates) = commits::door(plan)?;
     let mut events = |event: Event| {
         if event == Event::Started {
             log::command(plan);
         }
-        tell(&event, report);
+        tell(&event, &fates, report);
     };
-    let git = commits::door(plan)?;
-    let host = RunHost { maskfs_config: maskfs_config(plan)?, events: &mut events, git };
-    finish(plan, &pinfold_engine::perform(plan, host)?)
+    let host = RunHost { maskfs_config: maskfs_config(plan)?, events: &mut events, git: Some(git) };
+    let outcome = pinfold_engine::perform(plan, host);
+    fates.words().iter().for_each(|note| report.note(note));
+    let outcome = outcome?;
+    finish(plan, &outcome)
 }
 
 /// What the person hears while the box runs.
-fn tell(event: &Event, report: &Report) {
+fn tell(event: &Event, fates: &commits::Fates, report: &Report) {
     match event {
         Event::Note(text) | Event::MaskFs(FromMaskFs::Note { text }) => report.note(text),
         Event::MaskFs(FromMaskFs::Counts { tracked_masked, .. }) if *tracked_masked > 0 => {
@@ -60,6 +63,7 @@ fn tell(event: &Event, report: &Report) {
                 "{files} masked in the working tree, but git's history holds what was committed of them, and the box can read that"
             ));
         }
+        Event::MaskFs(FromMaskFs::Stays { number, at, tips }) => fates.left(*number, at, tips),
         _ => {}
     }
 }

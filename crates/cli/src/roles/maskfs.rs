@@ -3,22 +3,24 @@
 //! The two crates do not know each other; here one becomes the other's [`GitDoor`]. The process ends when the box's mount
 //! is gone, or when the supervisor is, and takes the run's private folders with it.
 
-use pinfold_handback::door::{self, DoorAsk, HostGit, NestedAsk, Person};
-use pinfold_handback::place;
-use pinfold_maskfs::{Admitted, Canary, Event, GitDoor, Owners, Parts, Server, View};
+mod repositories;
+
+use pinfold_handback::door::{self, DoorAsk, HostGit, Person};
+use pinfold_maskfs::{Canary, Event, Owners, Parts, Server, View};
 use pinfold_plan::{BoxPath, HostPath, Workspace};
-use pinfold_policy::{PathPolicy, RelPath, RelPathBuf};
+use pinfold_policy::{PathPolicy, RelPath};
 use pinfold_sys::channel::Channel;
 use pinfold_sys::process::inherited;
 use pinfold_wire::{CANARY_NAME, FromMaskFs, MaskFsConfig, ToMaskFs, maskfs_fd};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use repositories::{Door, Repositories};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 /// What the box must never read; the start of every box tries to.
@@ -73,25 +75,10 @@ struct Process {
     objects_at: Vec<BoxPath>,
     person: Option<Person>,
     root: OwnedFd,
-    /// Private copies of repositories in the tree that were made in this run.
-    admitted: Arc<Mutex<Vec<Copied>>>,
+    repositories: Arc<Repositories>,
     over: Once,
     /// The box's own `.git` is being made.
     making: AtomicBool,
-}
-
-/// A repository of the tree that the box got a copy of.
-struct Copied {
-    at: RelPathBuf,
-    git_dir: OwnedFd,
-}
-
-impl Copied {
-    /// All branches were copied as packed refs, so a loose one is a branch that the box moved.
-    fn has_new_commits(&self) -> bool {
-        const ENOUGH: usize = 16;
-        place::list_below(&self.git_dir, b"refs/heads", ENOUGH).is_ok_and(|names| !names.is_empty())
-    }
 }
 
 impl Process {
@@ -128,7 +115,7 @@ impl Process {
             objects_at,
             person,
             root,
-            admitted: Arc::default(),
+            repositories: Arc::default(),
             over: Once::new(),
             making: AtomicBool::new(false),
         })
@@ -162,7 +149,8 @@ impl Process {
         let control = self.control.clone();
         let opening = |e| ("opening the workspace".to_owned(), e);
         let person = self.person.clone();
-        let door = Door::new(&self.workspace, policy()?, &self.root, self.admitted.clone(), person).map_err(opening)?;
+        let door = Door::new(&self.workspace, policy()?, &self.root, person, self.repositories.clone(), control.clone());
+        let door = door.map_err(opening)?;
         let parts = Parts {
             root: self.root.try_clone().map_err(opening)?,
             store,
@@ -217,7 +205,7 @@ impl Process {
             std::process::exit(0)
         }
         self.over.call_once(|| {
-            self.tell_what_stays();
+            self.repositories.tell_what_stays(&self.control);
             self.clean();
         });
         // Whoever still waits for something has nothing to wait for.
@@ -267,16 +255,6 @@ impl Process {
             person: self.person.as_ref(),
         };
         door::build(&git, dest.as_fd(), &ask).map_err(doing)
-    }
-
-    /// Commits come back from the workspace's own repository. Those in repositories below it do not yet: said, not lost
-    /// silently. The files themselves are in the tree.
-    fn tell_what_stays(&self) {
-        for copied in self.admitted.lock().unwrap().iter().filter(|copied| copied.has_new_commits()) {
-            let text =
-                format!("commits that the box made in {} stayed in the box; the files are in your tree", copied.at);
-            say(&self.control, &FromMaskFs::Note { text });
-        }
     }
 
     /// Nothing of the run stays but its log.
@@ -341,65 +319,4 @@ fn log_line(event: &Event) -> FromMaskFs {
         Event::Note { text } => return FromMaskFs::Note { text: text.clone() },
     };
     FromMaskFs::Event { line }
-}
-
-/// Gives the file system private copies of the repositories in the tree.
-struct Door {
-    policy: PathPolicy,
-    root: OwnedFd,
-    root_git: Option<HostGit>,
-    workspace: Workspace,
-    owners: Owners,
-    admitted: Arc<Mutex<Vec<Copied>>>,
-    person: Option<Person>,
-}
-
-impl Door {
-    fn new(
-        workspace: &Workspace,
-        policy: PathPolicy,
-        root: &OwnedFd,
-        admitted: Arc<Mutex<Vec<Copied>>>,
-        person: Option<Person>,
-    ) -> io::Result<Self> {
-        let root_git = workspace.git.as_ref().and_then(|facts| HostGit::open(facts).ok());
-        let root = root.try_clone()?;
-        Ok(Door { policy, root, root_git, workspace: workspace.clone(), owners: owners(workspace), admitted, person })
-    }
-}
-
-impl GitDoor for Door {
-    fn admit(
-        &self,
-        worktree: BorrowedFd<'_>,
-        at: RelPath<'_>,
-        dest: BorrowedFd<'_>,
-    ) -> Result<Option<Admitted>, Errno> {
-        let name = at.name().unwrap_or_default();
-        let ask = NestedAsk { root: self.root.as_fd(), root_git: self.root_git.as_ref() };
-        let found = if name.eq_ignore_ascii_case(b".git") {
-            door::nested(worktree, name, &ask)
-        } else {
-            door::bare(worktree, name, &ask)
-        };
-        let Some(nested) = found.map_err(|_| Errno::IO)? else { return Ok(None) };
-        let prefix = at.parent().unwrap_or(RelPath::ROOT);
-        let build = DoorAsk {
-            alternates: nested.alternates(),
-            identity: self.workspace.identity.as_ref(),
-            policy: &self.policy,
-            prefix,
-            root: None,
-            present_ids: &|uid, gid| self.owners.present(uid, gid),
-            owner: None,
-            excludes: EXCLUDES,
-            hooks: true,
-            person: self.person.as_ref(),
-        };
-        door::build(&nested.git, dest, &build).map_err(|_| Errno::IO)?;
-        let git_dir = dest.try_clone_to_owned().map_err(|_| Errno::MFILE)?;
-        self.admitted.lock().unwrap().push(Copied { at: prefix.to_owned(), git_dir });
-        let names: Vec<_> = nested.store_names().map(String::into_bytes).collect();
-        Ok(Some(Admitted { doors: names.into_iter().zip(nested.objects).collect() }))
-    }
 }

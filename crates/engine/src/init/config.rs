@@ -14,7 +14,9 @@ pub(crate) struct InitConfig {
     pub(crate) workspace: Option<BoxPath>,
     /// The caller's terminal, when the box gets one of its own: rows, columns, and both in pixels.
     pub(crate) size: [u16; 4],
-    /// Watch the box's git and offer its commits.
+    /// Watch the box's repositories and offer their commits.
+    pub(crate) offers: bool,
+    /// The workspace's own, if it is to be watched.
     pub(crate) git: Option<BoxPath>,
 }
 
@@ -39,6 +41,7 @@ impl InitConfig {
             exec: view.exec.clone(),
             workspace: view.workspace.cloned(),
             size,
+            offers,
             git: view.box_git.filter(|_| offers).cloned(),
         }
     }

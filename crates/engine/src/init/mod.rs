@@ -10,14 +10,15 @@
 mod command;
 pub(crate) mod config;
 mod confine;
+mod folder;
 mod git;
 mod probes;
 mod terminal;
+mod watches;
 
 use crate::build::init_fd;
 use command::Command;
 use config::InitConfig;
-use git::GitWatch;
 use pinfold_sys::channel::Channel;
 use pinfold_sys::process;
 use pinfold_sys::signal::SignalFd;
@@ -27,6 +28,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use watches::Watches;
 
 const SIGCHLD: i32 = 17;
 const SIGTTOU: i32 = 22;
@@ -50,7 +52,7 @@ struct Init {
     /// Still open while it is not known whether the command was executed.
     pending: bool,
     ended: Option<Ending>,
-    git: Option<GitWatch>,
+    git: Option<Watches>,
 }
 
 impl Init {
@@ -77,7 +79,7 @@ impl Init {
         let terminal = terminal::make(&config, &control)?;
         let command = command::start(&config, terminal.as_ref().map(|t| t.as_fd()))?;
         command::let_streams_go()?;
-        let git = git_folder.map(GitWatch::new);
+        let git = config.offers.then(|| Watches::new(git_folder));
         Ok(Init { control, signals, config, terminal, command, pending: true, ended: None, git })
     }
 
@@ -102,7 +104,7 @@ impl Init {
             if let Some(watch) = &self.git {
                 fds.extend(watch.fds().map(|fd| PollFd::from_borrowed_fd(fd, ready)));
             }
-            let timeout = self.git.as_ref().and_then(GitWatch::due_in);
+            let timeout = self.git.as_ref().and_then(Watches::due_in);
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => return Ok(()),
@@ -129,7 +131,7 @@ impl Init {
             self.reap()?;
         }
         if let Some(watch) = &mut self.git {
-            watch.serve(git, &self.config, &self.control, false)?;
+            watch.serve(git, &self.config, &self.control)?;
         }
         Ok(())
     }
@@ -161,9 +163,7 @@ impl Init {
         let Some(received) = received else { return Err(io::ErrorKind::BrokenPipe.into()) };
         match decode(&received.bytes).map_err(io::Error::other)? {
             ToInit::Signal { number } => self.signal(number),
-            ToInit::Known(known) => self.git.iter_mut().for_each(|git| git.known(&known)),
-            ToInit::HostRef(host) => self.git.iter_mut().for_each(|git| git.host_ref(&host)),
-            ToInit::Mapped => {}
+            message => self.git.iter_mut().for_each(|git| git.hear(&message)),
         }
         Ok(())
     }

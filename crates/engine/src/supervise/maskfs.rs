@@ -19,6 +19,8 @@ const MAX_END: Duration = Duration::from_secs(5);
 /// Bytes of its error output that go into a message.
 const MAX_WORDS: usize = 400;
 
+pub(super) type Heard = (FromMaskFs, Vec<OwnedFd>);
+
 #[derive(Debug)]
 pub(super) struct MaskFs {
     pidfd: OwnedFd,
@@ -75,8 +77,8 @@ impl MaskFs {
         }
     }
 
-    /// What it has said since the last time.
-    pub(super) fn hear(&mut self) -> Vec<FromMaskFs> {
+    /// What it has said since the last time, and the descriptors that came with it.
+    pub(super) fn hear(&mut self) -> Vec<Heard> {
         let mut heard = Vec::new();
         loop {
             match self.channel.try_recv() {
@@ -84,7 +86,7 @@ impl MaskFs {
                     Ok(FromMaskFs::Failed { doing, errno }) => {
                         self.failed = Some(format!("could not {doing}: {}", io::Error::from_raw_os_error(errno)));
                     }
-                    Ok(message) => heard.push(message),
+                    Ok(said) => heard.push((said, message.fds)),
                     // Not our vocabulary: nothing to act on. If it can't go on, it ends.
                     Err(_) => {}
                 },
@@ -109,7 +111,7 @@ impl MaskFs {
     }
 
     /// The mount is gone, so it ends by itself; if not, it is ended.
-    pub(super) fn end(&mut self) -> Vec<FromMaskFs> {
+    pub(super) fn end(&mut self) -> Vec<Heard> {
         let mut heard = Vec::new();
         let deadline = Instant::now() + MAX_END;
         loop {

@@ -10,6 +10,7 @@ mod failures;
 mod idmap;
 mod log;
 mod maskfs;
+mod repositories;
 mod terminal;
 
 use crate::build::{self, Tools};
@@ -78,7 +79,7 @@ pub(crate) fn perform(plan: &Plan, host: RunHost<'_>) -> Result<Outcome, EngineE
 fn in_run(view: &PlanView<'_>, host: RunHost<'_>, run: &RunDir) -> Result<Outcome, EngineError> {
     let mut log = RunLog::open(run.path())?;
     let masked = Masked::new()?;
-    let offers = host.git.is_some() && view.box_git.is_some();
+    let offers = host.git.is_some() && (view.box_git.is_some() || view.workspace.is_some());
     let size = terminal::size_for(view.exec.streams);
     let config = sealed(c"init", &serde_json::to_vec(&InitConfig::of(view, size, offers)).map_err(bug)?)?;
     let (maskfs, to_maskfs) = match view.workspace {
@@ -108,6 +109,7 @@ fn in_run(view: &PlanView<'_>, host: RunHost<'_>, run: &RunDir) -> Result<Outcom
         log: &mut log,
         terminal: None,
         door: None,
+        alone: false,
         ending: None,
         failure: None,
         end_override: None,
@@ -241,6 +243,8 @@ struct Supervisor<'r, 'h> {
     log: &'r mut RunLog,
     terminal: Option<Terminal>,
     door: Option<Door>,
+    /// Nothing but init lives in the box, and it waits to hear of the last repositories.
+    alone: bool,
     ending: Option<Ending>,
     failure: Option<EngineError>,
     end_override: Option<End>,
@@ -281,13 +285,8 @@ impl Supervisor<'_, '_> {
         if ready.control || ready.gone {
             while self.hear_init()? {}
         }
-        if ready.maskfs
-            && let Some(maskfs) = &mut self.maskfs
-        {
-            for message in maskfs.hear() {
-                self.log.maskfs(&message);
-                (self.events)(Event::MaskFs(message));
-            }
+        if ready.maskfs {
+            self.hear_maskfs();
         }
         if ready.maskfs_gone && !ready.gone && self.ending.is_none() {
             // Its last words are read when everything has ended.
@@ -424,7 +423,7 @@ impl Supervisor<'_, '_> {
             }
             FromInit::Note { text } => (self.events)(Event::Note(text)),
             FromInit::Leaving => self.abort_at = Some(Instant::now() + MAX_DYING),
-            FromInit::Alone => self.abort_at = None,
+            FromInit::Alone => self.end_of_repositories(),
             FromInit::Exited { ending } => {
                 self.ending = Some(ending);
                 self.maskfs.iter().for_each(MaskFs::over);
@@ -486,21 +485,6 @@ impl Supervisor<'_, '_> {
         }
     }
 
-    fn serve_door(&mut self) {
-        let Some(door) = &self.door else { return };
-        for (known, answer) in door.answers() {
-            for chunk in known {
-                self.say(&ToInit::Known(chunk));
-            }
-            for host in answer.host_refs {
-                self.say(&ToInit::HostRef(host));
-            }
-            for note in answer.notes {
-                (self.events)(Event::Note(note));
-            }
-        }
-    }
-
     fn look_at_the_clock(&mut self) {
         let now = Instant::now();
         if self.timeout_at.take_if(|at| now >= *at).is_some() {
@@ -542,7 +526,7 @@ impl Supervisor<'_, '_> {
             if self.ending.is_none() {
                 maskfs.over();
             }
-            for message in maskfs.end() {
+            for (message, _) in maskfs.end() {
                 self.log.maskfs(&message);
                 (self.events)(Event::MaskFs(message));
             }

@@ -96,6 +96,13 @@ impl View {
         let folder = self.folder(&parent)?;
         let site = self.site(&folder, name, Kind::Folder, false)?;
         rustix::fs::mkdirat(&*site.dir, name, safe_mode(mode))?;
+        if let Folder::Host { path, .. } = &folder
+            && name == b".git"
+            && let Ok(at) = path.as_path().join(name)
+            && let Ok(git_dir) = open_child(site.dir.as_fd(), name, OFlags::DIRECTORY, Mode::empty())
+        {
+            self.door.made(at.as_path(), git_dir);
+        }
         self.made(&parent, &folder, name, &site)
     }
 

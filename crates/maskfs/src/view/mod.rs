@@ -38,6 +38,9 @@ pub trait GitDoor: Send + Sync {
     /// path in the workspace is `at`. `Ok(None)`: what stands there is no repository.
     fn admit(&self, worktree: BorrowedFd<'_>, at: RelPath<'_>, dest: BorrowedFd<'_>)
     -> Result<Option<Admitted>, Errno>;
+
+    /// The box has made a folder called `.git` itself, where the host has none; it is empty and private.
+    fn made(&self, _at: RelPath<'_>, _git_dir: OwnedFd) {}
 }
 
 /// A private `.git` was made.
