@@ -5,6 +5,7 @@
 
 mod commits;
 pub mod log;
+mod prune;
 
 use crate::agents::Agent;
 use crate::args::RunArgs;
@@ -43,9 +44,15 @@ fn perform(prepared: &Prepared, report: &Report) -> Result<ExitCode, Failure> {
         tell(&event, &fates, report);
     };
     let host = RunHost { maskfs_config: maskfs_config(plan)?, events: &mut events, git: Some(git) };
+    if plan.agent.is_some() {
+        report.note("a box has no network yet: the agent reaches no model outside of it");
+    }
     let outcome = pinfold_engine::perform(plan, host);
     fates.words().iter().for_each(|note| report.note(note));
     let outcome = outcome?;
+    if let Some(runs) = plan.run_dir.as_path().parent() {
+        prune::prune(runs);
+    }
     finish(plan, &outcome)
 }
 
