@@ -253,3 +253,24 @@ fn one_repository_under_two_names_comes_back_once() {
         assert!(text(&done.stderr).contains("made in twin stayed in the box (the box has this repository"), "{done:?}");
     }
 }
+
+/// A store that borrows names paths of the host, and git complains of what it does not find there.
+#[test]
+fn borrowed_objects_are_read_without_complaint() {
+    for person in people() {
+        person.repository("../library");
+        person.shell("cd ..; rm -r repo/.[a-z]* || true; git clone -q --shared library repo");
+        person.repository("a");
+        person.shell("git clone -q --shared a b");
+        for at in [".", "b"] {
+            let done = person.sh(&format!(
+                "cd {at} && git log -p | grep -c hello && git fsck --connectivity-only && git commit -q --allow-empty -m x && \
+                 git count-objects -v | grep -c pinfold"
+            ));
+            assert!(done.status.success(), "{done:?}");
+            let said = text(&done.stderr);
+            assert!(!said.contains("error:") && !said.contains("alternate"), "{said}");
+        }
+        assert_eq!(person.subject(".", "main"), "x");
+    }
+}

@@ -187,7 +187,8 @@ pub enum Step {
     BoxGit {
         at: BoxPath,
     },
-    /// The host's object stores, read-only, for the box's git to borrow from.
+    /// The host's object stores, read-only, for the box's git to borrow from. What they borrow from themselves is not
+    /// shown: it is named by paths of the host.
     Objects {
         from: HostPath,
         seen: Seen,

@@ -39,7 +39,13 @@ pub(super) fn build(view: &PlanView<'_>, sources: &mut Sources, maskfs: Option<C
             Step::Symlink { at, target } => root.symlink(at, target.as_bytes())?,
             Step::File { at, mode, content } => root.file(at, *mode, content)?,
             Step::Tmpfs { at, mode, bytes, execute } => root.tmpfs(at, *mode, *bytes, *execute)?,
-            Step::Bind { at, .. } | Step::Objects { at, .. } => root.tree(at, sources)?,
+            Step::Bind { at, .. } => root.tree(at, sources)?,
+            Step::Objects { at, .. } => {
+                root.tree(at, sources)?;
+                // It names paths of the host, and git complains of each that it does not find. The box's own list has
+                // all that are here.
+                root.cover(&at.join("info/alternates"), |_, kind| nothing(kind, &sources.null))?;
+            }
             Step::Home { at } => {
                 root.tree(at, sources)?;
                 root.home_files(at, &view.plan.home_files)?;
@@ -103,6 +109,21 @@ fn attach(mount: impl AsFd, place: impl AsFd) -> rustix::io::Result<()> {
         c"",
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
     )
+}
+
+/// A mount to put over what the box is not to see: each place needs one of its own.
+fn nothing(kind: Spot, null: &OwnedFd) -> io::Result<OwnedFd> {
+    match kind {
+        Spot::Folder => {
+            let flags = QUIET | MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_RDONLY;
+            Ok(new_tmpfs(0o555, DEV_BYTES, flags)?)
+        }
+        Spot::File => {
+            let flags =
+                OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+            Ok(open_tree(null, c"", flags)?)
+        }
+    }
 }
 
 const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
@@ -304,24 +325,12 @@ impl Root {
             self.cover(path, |spot, _| super::sources::clone(spot, restrict, false))?;
         }
         for path in hidden {
-            self.cover(path, |_, kind| match kind {
-                Spot::Folder => {
-                    let flags = flags | MountAttrFlags::MOUNT_ATTR_RDONLY;
-                    Ok(new_tmpfs(0o555, DEV_BYTES, flags)?)
-                }
-                // Each place needs a mount of its own.
-                Spot::File => {
-                    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                        | OpenTreeFlags::AT_EMPTY_PATH;
-                    Ok(open_tree(null, c"", flags)?)
-                }
-            })?;
+            self.cover(path, |_, kind| nothing(kind, null))?;
         }
         Ok(())
     }
 
-    /// Puts a mount over something in `/proc`. What this kernel does not have needs no cover.
+    /// Puts a mount over something in a tree that is not ours. What is not there needs no cover.
     fn cover(&self, at: &BoxPath, with: impl FnOnce(&OwnedFd, Spot) -> io::Result<OwnedFd>) -> Result<()> {
         let put = || -> io::Result<()> {
             let spot = match self.open(at) {

@@ -54,6 +54,10 @@ pub struct Admitted {
 /// How the names begin under which a private `.git` shows the objects it borrows.
 pub const DOOR_PREFIX: &[u8] = b"pinfold-objects";
 
+/// A store that is shown in a `.git` seems to borrow from no other: what this file names are paths of the host, and the
+/// stores that the box may have are shown beside it.
+const NOT_SHOWN: &[u8] = b"alternates";
+
 /// What the kernel must not remember any longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forget {

@@ -1,7 +1,7 @@
 //! Look-ups, attributes, open files and folders.
 
-use super::View;
 use super::resolve::{Child, Folder};
+use super::{NOT_SHOWN, View};
 use crate::host::{FileKind, PATH_FLAGS, identity, kind_of, open_child, stat_child, stat_fd};
 use crate::nodes::{Key, Link, Node, Place};
 use crate::settle;
@@ -370,8 +370,10 @@ impl View {
             return Ok(names);
         }
         match self.folder(node)? {
-            Folder::Private { fd, .. } | Folder::Door { fd } => {
+            Folder::Private { fd, .. } => for_each_name(fd.as_fd(), |entry| names.push(entry))?,
+            Folder::Door { fd } => {
                 for_each_name(fd.as_fd(), |entry| names.push(entry))?;
+                names.retain(|entry| entry.name != NOT_SHOWN);
             }
             Folder::Host { fd, path, id } => self.list_host(&fd, &path, &id, &mut names)?,
         }

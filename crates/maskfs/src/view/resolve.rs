@@ -3,7 +3,7 @@
 //! Every answer starts from where the folder stands at this moment (the kernel's own name for its descriptor), so a folder
 //! that the host moved under a masked name is masked with the very next call.
 
-use super::{DOOR_PREFIX, Event, View};
+use super::{DOOR_PREFIX, Event, NOT_SHOWN, View};
 use crate::host::{
     self, FileKind, Identity, PATH_FLAGS, Whereabouts, identity, kind_of, open_child, stat_child, stat_fd,
 };
@@ -180,6 +180,7 @@ impl View {
                     Err(e) => Err(e),
                 }
             }
+            Folder::Door { .. } if name == NOT_SHOWN => Ok(Child::Absent),
             Folder::Door { fd } => match stat_child(fd.as_fd(), name) {
                 Ok(stat) if kind_of(&stat) == FileKind::Special => Ok(Child::Absent),
                 Ok(stat) => Ok(Child::Door { stat }),
