@@ -1,10 +1,11 @@
 //! pinfold itself, as a person would start it: the built binary, by its command line and nothing else.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::baseline::Baseline;
 use crate::caller::{Caller, parent_of_bases};
@@ -51,18 +52,40 @@ fn build(package: &str, binary: &str) -> Result<PathBuf, Missing> {
     Ok(target.join("fast").join(binary))
 }
 
-/// Copies an executable to where the ordinary user can run it: a build directory is often below a closed home.
-pub(crate) fn install(from: &Path, name: &str) -> Result<PathBuf, Missing> {
-    let dir = parent_of_bases()?.join(format!("bin-{}", std::process::id()));
-    let to = dir.join(name);
-    let copy = || -> std::io::Result<()> {
-        std::fs::create_dir_all(&dir)?;
-        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755))?;
-        std::fs::copy(from, &to)?;
-        std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755))
+/// How long copies are kept for other test processes that may be using them.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Copies an executable to where the ordinary user can run it: a build directory is often below a closed home. Every build has a copy
+/// of its own, which all test processes share.
+fn install(from: &Path, name: &str) -> Result<PathBuf, Missing> {
+    let parent = parent_of_bases()?;
+    let copy = || -> std::io::Result<PathBuf> {
+        let seen = from.metadata()?;
+        let dir = parent.join(format!("bin-{:x}-{:x}-{:x}", seen.ino(), seen.mtime(), seen.mtime_nsec()));
+        let to = dir.join(name);
+        if !to.exists() {
+            std::fs::create_dir_all(&dir)?;
+            std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755))?;
+            let half = dir.join(format!("{name}.{}", std::process::id()));
+            std::fs::copy(from, &half)?;
+            std::fs::set_permissions(&half, PermissionsExt::from_mode(0o755))?;
+            std::fs::rename(&half, &to)?;
+        }
+        Ok(to)
     };
-    copy().map_err(|error| Missing::new(format!("cannot copy {} to {}: {error}", from.display(), to.display())))?;
-    Ok(to)
+    remove_old_copies(&parent);
+    copy().map_err(|error| Missing::new(format!("cannot copy {} to {}: {error}", from.display(), parent.display())))
+}
+
+fn remove_old_copies(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_copy = entry.file_name().to_string_lossy().starts_with("bin-");
+        let made = entry.metadata().and_then(|seen| seen.modified()).ok();
+        if is_copy && made.and_then(|made| made.elapsed().ok()).is_some_and(|age| age > KEPT) {
+            // Another test process may be doing the same.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Something that runs a command in a box.
