@@ -183,3 +183,20 @@ fn doctor_finds_this_machine_sound() {
     assert_eq!(done.status.code(), Some(0), "{said}{}", text(&done.stderr));
     assert!(said.contains("held") && !said.contains("BROKEN") && !said.contains("hunter2"), "{said}");
 }
+
+#[test]
+fn doctor_shows_a_broken_protection_as_broken() {
+    let Some(person) = person() else { return };
+    let config = person.home.join(".config/pinfold");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.toml"), "[secrets]\nshow = [\"server.pem\"]\n").unwrap();
+    let done = person.pinfold(&["doctor"]);
+    let said = text(&done.stdout);
+    assert_eq!(done.status.code(), Some(76), "{said}{}", text(&done.stderr));
+    assert!(said.contains("BROKEN     read .env, a key and a folder of secrets"), "{said}");
+    assert!(said.contains("the secret was read") && said.contains("held       read .env by"), "{said}");
+    let json = text(&person.pinfold(&["doctor", "--json"]).stdout);
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let of = |outcome: &str| findings.iter().filter(|finding| finding["outcome"] == outcome).count();
+    assert!(of("held") >= 40 && of("broken") >= 1, "{json}");
+}

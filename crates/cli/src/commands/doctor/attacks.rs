@@ -1,170 +1,168 @@
-//! The attacks: what runs in the box, and what must hold.
+//! The attacks: what runs in the box, what the host does meanwhile, and what must hold.
+//!
+//! A script that succeeds says so itself (`win`), and nothing that it prints may hold the canary. What can only be seen from
+//! outside is looked at when the box has ended.
 
-use super::stage::{CANARY, Said, Stage};
+mod after;
+mod inside;
+mod turns;
+
+use super::stage::{CANARY, Said, Stage, words_of};
 use super::{Finding, Outcome};
 use std::io;
+use std::time::{Duration, Instant};
+
+/// What the host does while the attack goes on.
+pub(super) type Turn = fn(&Stage) -> io::Result<()>;
+/// What must be true of the host when the box has ended: `Err` says what is not.
+type Check = fn(&Stage) -> io::Result<Result<(), String>>;
 
 pub(super) struct Attack {
     pub(super) promise: &'static str,
-    tried: &'static str,
-    /// A shell script for the box. `$OUTSIDE` is the folder beside the repository, as the host names it.
-    script: &'static str,
-    holds: Holds,
+    pub(super) tried: &'static str,
+    /// For `sh` in the box, after the prelude of `stage.rs`. `$OUTSIDE` is the folder beside the repository, as the host
+    /// names it.
+    pub(super) script: &'static str,
+    pub(super) turn: Option<Turn>,
+    check: Option<Check>,
 }
 
-enum Holds {
-    /// The canary is in nothing that the script printed.
-    NoCanary,
-    /// The script's last line is this.
-    Says(&'static str),
-    /// The canary is printed nowhere, and afterwards this is true of the host.
-    Afterwards(fn(&Stage) -> io::Result<Result<(), String>>),
+/// Shown to hold by what it says alone.
+const fn inside(promise: &'static str, tried: &'static str, script: &'static str) -> Attack {
+    Attack { promise, tried, script, turn: None, check: None }
 }
 
-pub(super) const TABLE: &[Attack] = &[
-    Attack {
-        promise: "box",
-        tried: "a command runs, and its words and its code come back",
-        script: "echo alive; exit 0",
-        holds: Holds::Says("alive"),
-    },
-    Attack {
-        promise: "P1",
-        tried: "read another project beside this one, the password file and the keys of the home",
-        script: "cat \"$OUTSIDE/other-project\" /etc/shadow ~/.ssh/* ~/.netrc 2>/dev/null; ls \"$OUTSIDE\" 2>/dev/null; echo done",
-        holds: Holds::Says("done"),
-    },
-    Attack {
-        promise: "P1",
-        tried: "find a process of the host",
-        script: "ls /proc | grep -c '^[0-9]' | { read n; [ \"$n\" -lt 20 ] && echo few || echo \"$n processes\"; }",
-        holds: Holds::Says("few"),
-    },
-    Attack {
-        promise: "P1",
-        tried: "find a socket of the host (docker, D-Bus, agents)",
-        script: "find / -xdev -type s 2>/dev/null; ls /var/run/docker.sock /run/dbus /run/user/*/bus 2>/dev/null; echo none",
-        holds: Holds::Says("none"),
-    },
-    Attack {
-        promise: "P2",
-        tried: "read .env, a key and a folder of secrets, five ways",
-        script: "cat .env server.pem secrets/* secrets/token; dd if=.env; head -c 99 ./x/../.env server.pem; grep -r . --include=.env .; \
-                 while read -r l; do echo \"$l\"; done < .env; tar cf - . | cat",
-        holds: Holds::NoCanary,
-    },
-    Attack {
-        promise: "P2",
-        tried: "change, move, link and remove masked files",
-        script: "echo x > .env; echo x >> server.pem; mv .env e; ln .env l; ln server.pem m; rm -f .env server.pem; rm -rf secrets; \
-                 cat e l m .env 2>/dev/null",
-        holds: Holds::Afterwards(|stage| {
-            let kept = stage.host_file(".env") == format!("KEY={CANARY}\n")
-                && stage.host_file("server.pem") == format!("{CANARY}\n")
-                && stage.host_file("secrets/token") == format!("{CANARY}\n");
-            Ok(if kept { Ok(()) } else { Err("a masked file of the host was changed".into()) })
-        }),
-    },
-    Attack {
-        promise: "P3",
-        tried: "git add -A, commit, stash -u and clean -fdx",
-        script: "git status --porcelain | grep -E 'env|pem|secrets'; git add -A && git stash -u -q; git clean -fdxq; git status --porcelain | head",
-        holds: Holds::Afterwards(|stage| {
-            let listed = stage.git(&["log", "--all", "--format=", "--name-only"])?;
-            let committed = ["env", "pem", "secrets"]
-                .iter()
-                .any(|name| listed.contains(name) && !listed.contains(".gitignore\n.env"));
-            let kept = stage.host_file(".env") == format!("KEY={CANARY}\n");
-            Ok(match () {
-                () if committed => Err("a masked path was committed".into()),
-                () if !kept => Err("a masked file of the host is gone".into()),
-                () => Ok(()),
-            })
-        }),
-    },
-    Attack {
-        promise: "P4",
-        tried: "plant hooks, a monitor and a filter in .git, and a nested repository",
-        script: "mkdir -p .git/hooks; printf '#!/bin/sh\\ntouch \"%s/fired\"\\n' \"$OUTSIDE\" > .git/hooks/post-checkout; chmod +x .git/hooks/*; \
-                 git config core.fsmonitor \"touch $OUTSIDE/fired\"; git config core.worktree /; git init -q nested; \
-                 git -C nested config core.fsmonitor \"touch $OUTSIDE/fired\"; echo planted",
-        holds: Holds::Afterwards(|stage| {
-            let config = stage.host_file(".git/config");
-            let hook = stage.repo.join(".git/hooks/post-checkout").exists();
-            let nested = stage.repo.join("nested/.git").exists();
-            stage.git(&["status"])?;
-            let fired = stage.beside("fired").exists();
-            Ok(match () {
-                () if config.contains("fsmonitor") || config.contains("worktree") => {
-                    Err(".git/config of the host was changed".into())
-                }
-                () if hook => Err("a hook landed in the host's .git".into()),
-                () if nested => Err("a nested .git landed on the host".into()),
-                () if fired => Err("something that was planted ran".into()),
-                () => Ok(()),
-            })
-        }),
-    },
-    Attack {
-        promise: "P6",
-        tried: "connect to this machine, to a metadata service and to the internet",
-        script: "for at in 127.0.0.1/22 169.254.169.254/80 1.1.1.1/443 192.168.0.1/80; do \
-                 timeout 3 bash -c \"exec 3<>/dev/tcp/$at\" 2>/dev/null && echo \"reached $at\"; done; echo none",
-        holds: Holds::Says("none"),
-    },
-    Attack {
-        promise: "P8",
-        tried: "leave a daemon behind",
-        script: "setsid sh -c 'sleep 7f3a9c 2>/dev/null; exec sleep 4242.4242' >/dev/null 2>&1 & echo left",
-        holds: Holds::Afterwards(|_| {
-            let mut alive = false;
-            for process in std::fs::read_dir("/proc")?.flatten() {
-                let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-                alive |= line.starts_with(b"sleep\x004242.4242");
-            }
-            Ok(if alive { Err("it is still alive".into()) } else { Ok(()) })
-        }),
-    },
-];
+/// And by what the host looks like afterwards.
+const fn checked(promise: &'static str, tried: &'static str, script: &'static str, check: Check) -> Attack {
+    Attack { promise, tried, script, turn: None, check: Some(check) }
+}
+
+/// While the host acts.
+const fn with_host(promise: &'static str, tried: &'static str, script: &'static str, turn: Turn) -> Attack {
+    Attack { promise, tried, script, turn: Some(turn), check: None }
+}
+
+/// All attacks, a box for each row. The order matters: later rows destroy what earlier ones look at.
+pub(super) fn perform(stage: &Stage) -> Vec<Finding> {
+    let repo = stage.repo.clone();
+    let row = |attacks: &[&[Attack]]| stage.act(&repo, &attacks.iter().copied().flatten().collect::<Vec<_>>());
+    let mut findings = row(&[inside::WALLS, inside::READS, inside::SECRETS, inside::NETWORK]);
+    findings.extend(stage.act(&stage.beside("second"), &[&inside::SECOND_BOX]));
+    findings.extend(row(&[turns::HOST]));
+    findings.extend(row(&[after::GIT]));
+    findings.extend(row(&[after::PLANTED]));
+    findings.extend(row(&[after::DESTROYED]));
+    findings.extend(after::gone(stage));
+    findings
+}
 
 impl Attack {
-    pub(super) fn perform(&self, stage: &Stage) -> Finding {
-        let outside = stage.beside("").to_string_lossy().replace('\'', "");
-        let script = format!("OUTSIDE='{}'\n{}", outside.trim_end_matches('/'), self.script);
-        let (outcome, seen) = match stage.in_box(&script) {
-            Err(error) => (Outcome::NotAsked, format!("the box was not started: {error}")),
-            Ok(said) if !started(&said) => (Outcome::NotAsked, said.stderr.trim().to_owned()),
-            Ok(said) => match self.judge(&said, stage) {
-                Ok(Ok(())) => (Outcome::Held, String::new()),
-                Ok(Err(what)) => (Outcome::Broken, what),
-                Err(error) => (Outcome::NotAsked, error.to_string()),
-            },
-        };
-        Finding { promise: self.promise, tried: self.tried.into(), outcome, seen }
-    }
-
-    fn judge(&self, said: &Said, stage: &Stage) -> io::Result<Result<(), String>> {
-        if said.stdout.contains(CANARY) || said.stderr.contains(CANARY) {
-            return Ok(Err("the secret was read".into()));
+    /// What became of it, from what the box said and from the host.
+    pub(super) fn judge(&self, stage: &Stage, number: usize, said: &Said) -> (Outcome, String) {
+        if said.stdout.contains(CANARY) && section(&said.stdout, number).is_none() || said.stderr.contains(CANARY) {
+            return (Outcome::Broken, "a secret was read".into());
         }
-        match &self.holds {
-            Holds::NoCanary => Ok(Ok(())),
-            Holds::Says(line) => {
-                let whole = said.stdout.trim();
-                Ok(if whole == *line { Ok(()) } else { Err(format!("it said: {}", last_lines(whole))) })
-            }
-            Holds::Afterwards(check) => check(stage),
+        let Some(words) = section(&said.stdout, number) else {
+            let why = if said.stderr.trim().is_empty() { "the box ended before it" } else { said.stderr.trim() };
+            return (Outcome::NotAsked, last_lines(why));
+        };
+        let (outcome, seen) = by_words(words);
+        if outcome == Outcome::Broken {
+            return (outcome, seen);
+        }
+        match self.check.map(|check| check(stage)) {
+            None | Some(Ok(Ok(()))) => (outcome, seen),
+            Some(Ok(Err(what))) => (Outcome::Broken, what),
+            Some(Err(error)) => (Outcome::NotAsked, error.to_string()),
         }
     }
 }
 
-/// Whether the command ran: pinfold's own codes mean that it did not.
-fn started(said: &Said) -> bool {
-    let own = crate::exit::TABLE.iter().any(|row| said.code == Some(i32::from(row.1)));
-    said.code.is_some() && !own
+/// The worst thing that an attack's own words say.
+fn by_words(words: &str) -> (Outcome, String) {
+    if words.contains(CANARY) {
+        return (Outcome::Broken, "the secret was read".into());
+    }
+    let signs = [
+        ("@broken", Outcome::Broken),
+        ("@void", Outcome::NotAsked),
+        ("@weaker", Outcome::Weaker),
+        ("@skipped", Outcome::Skipped),
+    ];
+    for (sign, outcome) in signs {
+        let said: Vec<_> = words.lines().filter_map(|line| line.strip_prefix(sign)).map(str::trim).collect();
+        if !said.is_empty() {
+            return (outcome, last_lines(&said.join("\n")));
+        }
+    }
+    (Outcome::Held, String::new())
+}
+
+/// What one attack of a row said; `None` when it did not come to its end.
+fn section(text: &str, number: usize) -> Option<&str> {
+    let (_, rest) = text.split_once(&format!("\n@begin {number}\n"))?;
+    rest.split_once(&format!("\n@end {number}\n")).map(|(words, _)| words)
 }
 
 fn last_lines(text: &str) -> String {
     let lines: Vec<_> = text.lines().rev().take(5).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a process with this command line lives.
+fn lives(line: &[u8]) -> io::Result<bool> {
+    let mut alive = false;
+    for process in std::fs::read_dir("/proc")?.flatten() {
+        alive |= std::fs::read(process.path().join("cmdline")).unwrap_or_default().starts_with(line);
+    }
+    Ok(alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(words: &str) -> Outcome {
+        by_words(words).0
+    }
+
+    #[test]
+    fn a_broken_protection_is_shown_as_broken() {
+        assert_eq!(judged("cat: .env: nothing\n"), Outcome::Held);
+        assert_eq!(judged(&format!("x\nKEY={CANARY}\n")), Outcome::Broken);
+        assert_eq!(judged("some words\n@broken mounted\n@skipped rest"), Outcome::Broken);
+        assert_eq!(judged("@weaker no limit"), Outcome::Weaker);
+        assert_eq!(judged("@weaker no limit\n@broken none at all"), Outcome::Broken);
+        assert_eq!(judged("@void the host did not act\n@weaker x"), Outcome::NotAsked);
+        assert_eq!(judged("@skipped there is no unshare here"), Outcome::Skipped);
+        assert_eq!(judged("it says @broken in the middle of a line"), Outcome::Held);
+    }
+
+    #[test]
+    fn what_was_not_reached_is_not_held() {
+        let text = "\n@begin 0\nwords\n\n@end 0\n\n@begin 1\nhalf";
+        assert_eq!(section(text, 0), Some("words\n"));
+        assert_eq!((section(text, 1), section(text, 2)), (None, None));
+    }
+
+    #[test]
+    fn attacks_have_words_of_their_own() {
+        let rows = [
+            inside::WALLS,
+            inside::READS,
+            inside::SECRETS,
+            inside::NETWORK,
+            turns::HOST,
+            after::GIT,
+            after::PLANTED,
+            after::DESTROYED,
+        ];
+        let all: Vec<_> = rows.into_iter().flatten().collect();
+        assert!(all.len() >= 35, "{}", all.len());
+        for (n, attack) in all.iter().enumerate() {
+            assert!(all[..n].iter().all(|other| other.tried != attack.tried), "{}", attack.tried);
+            assert_eq!(attack.turn.is_some(), attack.script.contains("turn"), "{}", attack.tried);
+            assert!(!attack.script.contains(CANARY), "{}", attack.tried);
+        }
+    }
 }
