@@ -1,5 +1,5 @@
 //! Boxes to test: a plan as the planner would write it, without a workspace server, performed by the `enginebox` example.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "not every test file uses every helper")]
 
 use pinfold_plan::*;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
