@@ -149,7 +149,8 @@ impl Process {
         let control = self.control.clone();
         let opening = |e| ("opening the workspace".to_owned(), e);
         let person = self.person.clone();
-        let door = Door::new(&self.workspace, policy()?, &self.root, person, self.repositories.clone(), control.clone());
+        let door =
+            Door::new(&self.workspace, policy()?, &self.root, person, self.repositories.clone(), control.clone());
         let door = door.map_err(opening)?;
         let parts = Parts {
             root: self.root.try_clone().map_err(opening)?,
