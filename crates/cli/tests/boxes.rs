@@ -176,6 +176,16 @@ fn runs_are_listed() {
 }
 
 #[test]
+fn a_root_without_spare_users_is_told_so() {
+    let Some(person) = person() else { return };
+    let pinfold = env!("CARGO_BIN_EXE_pinfold");
+    let done = person.command("unshare").args(["-Ur", pinfold, "run", "--", "true"]).output().unwrap();
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(69), "{said}");
+    assert!(said.contains("few ids") && said.contains("as an ordinary user"), "{said}");
+}
+
+#[test]
 fn doctor_finds_this_machine_sound() {
     let Some(person) = person() else { return };
     let done = person.pinfold(&["doctor"]);

@@ -62,6 +62,8 @@ pub enum Unfit {
     NoSeccomp,
     #[error("the cgroup for the box can't be set up")]
     NoCgroup,
+    #[error("this root has no user to give the box away to: it is root of a user namespace with few ids")]
+    NoSpareUser,
 }
 
 /// Whose turn it is.
@@ -172,6 +174,10 @@ impl Unfit {
                     .into()
             }
             Unfit::NoSeccomp => "the kernel needs CONFIG_SECCOMP_FILTER".into(),
+            Unfit::NoSpareUser => {
+                "rootless containers are such a place; run pinfold as an ordinary user of it, or give it more ids"
+                    .into()
+            }
             Unfit::NoCgroup => "`pinfold doctor` shows which limits this host can enforce".into(),
         }
     }

@@ -4,8 +4,10 @@
 //! that it died without cleaning up, and does it.
 
 use crate::EngineError;
+use crate::error::Unfit;
 use crate::plan_view::PlanView;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -103,7 +105,7 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
     let file: OwnedFd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file.into())),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -111,7 +113,7 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
 fn clean(run: &Path) -> io::Result<()> {
     for name in ["git", "private"] {
         match pinfold_sys::tree::remove(&run.join(name)) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -125,6 +127,9 @@ fn give_to_box(folder: &Path, view: &PlanView<'_>) -> Result<(), EngineError> {
     }
     let (uid, gid) = (view.ids.uid_outside, view.ids.gid_outside);
     let ids = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
-    rustix::fs::chownat(rustix::fs::CWD, folder, ids.0, ids.1, AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|errno| EngineError::io(format!("give {} to the box", folder.display()))(errno.into()))
+    rustix::fs::chownat(rustix::fs::CWD, folder, ids.0, ids.1, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| match errno {
+        // An id that this user namespace does not have.
+        Errno::INVAL => EngineError::unfit(Unfit::NoSpareUser, errno.into()),
+        errno => EngineError::io(format!("give {} to the box", folder.display()))(errno.into()),
+    })
 }
