@@ -239,13 +239,16 @@ fn wait_any(options: WaitOptions) -> io::Result<Option<(Pid, WaitStatus)>> {
 
 /// Every process of the box but this one, once and for all: new ones can come only from those that are killed here.
 fn kill_all_others() {
+    /// Between two signals: each goes to everybody, and a box may have thousands.
+    const REAPED: usize = 256;
     let all = Pid::from_raw(1).expect("one is not zero");
     loop {
         // To group 1 would be to ourselves; -1 is everybody we may signal, except us.
         let _ = rustix::process::kill_process_group(all, Signal::KILL);
-        match wait_any(WaitOptions::empty()) {
-            Ok(Some(_)) => {}
-            _ => return,
+        for _ in 0..REAPED {
+            if !matches!(wait_any(WaitOptions::empty()), Ok(Some(_))) {
+                return;
+            }
         }
     }
 }
