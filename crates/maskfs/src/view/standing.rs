@@ -88,12 +88,14 @@ impl View {
             return Err(Errno::ROFS);
         }
         let temporary = self.temporary_name();
-        let apart = self.copy_beside(&link.name, object, &old, dir.as_fd(), &temporary);
-        let done = apart.and_then(|copy| {
-            self.swap_in(dir.as_fd(), &temporary, &link.name, &old)?;
-            stat_fd(copy.as_fd())
-        });
-        rustix::fs::unlinkat(&*dir, temporary.as_str(), AtFlags::empty()).ok();
+        let copied = self.copy_beside(&link.name, object, &old, dir.as_fd(), &temporary);
+        let copy = copied.and_then(|copy| stat_fd(copy.as_fd()));
+        let done = copy.and_then(|copy| self.swap_in(dir.as_fd(), &temporary, &link.name, &old).map(|()| copy));
+        // Either the copy that was not wanted or the name that it replaced; never something that the host put there.
+        let left = stat_child(dir.as_fd(), temporary.as_bytes()).map(|left| identity(&left));
+        if left == Ok(identity(&old)) || copy.is_err() || left == copy.map(|copy| identity(&copy)) {
+            rustix::fs::unlinkat(&*dir, temporary.as_str(), AtFlags::empty()).ok();
+        }
         let copy = done?;
         self.report(Event::Apart { path: at });
         self.nodes.rekey(node, Self::key_of(&copy), Place::Host);
@@ -131,11 +133,22 @@ impl View {
     /// Exchanges the two names, and back when what stood there was no longer the original.
     fn swap_in(&self, dir: BorrowedFd<'_>, temporary: &str, name: &[u8], old: &Statx) -> Result<(), Errno> {
         let swap = || rustix::fs::renameat_with(dir, temporary, dir, name, RenameFlags::EXCHANGE);
-        swap()?;
+        match swap() {
+            // A file system without exchange: the window is as small as it gets.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                let stands = stat_child(dir, name)?;
+                if identity(&stands) != identity(old) {
+                    return Err(Errno::STALE);
+                }
+                return rustix::fs::renameat(dir, temporary, dir, name);
+            }
+            done => done?,
+        }
         match stat_child(dir, temporary.as_bytes()) {
             Ok(stat) if identity(&stat) == identity(old) => Ok(()),
             _ => {
-                swap()?;
+                // The host was faster. What it put there goes back, also when it has taken our copy away meanwhile.
+                swap().or_else(|_| rustix::fs::renameat_with(dir, temporary, dir, name, RenameFlags::NOREPLACE))?;
                 Err(Errno::STALE)
             }
         }
