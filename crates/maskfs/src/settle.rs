@@ -32,8 +32,8 @@ fn is_young(stat: &Statx, now: (i64, u32)) -> bool {
 pub fn looks_temporary(name: &[u8]) -> bool {
     let lower = name.to_ascii_lowercase();
     let random = |tail: &[u8]| tail.len() >= 6 && tail.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
-    // sed, mktemp, Python's tempfile, gedit and GLib, Go's CreateTemp with its digits.
-    let prefixed = [&b"sed"[..], b"tmp", b"tmp.", b"temp", b"perl", b".goutputstream-", b".tmp", b".tmp."];
+    // sed, perl -i (its template keeps two of its eight X), mktemp, Python's tempfile, gedit and GLib, Go's CreateTemp.
+    let prefixed = [&b"sed"[..], b"xx", b"tmp", b"tmp.", b"temp", b"perl", b".goutputstream-", b".tmp", b".tmp."];
     let suffixes = [&b".tmp"[..], b".temp", b".new", b".part", b".partial", b".swp", b".swx", b"~", b"#", b".lock"];
     let rsync = name.strip_prefix(b".").is_some_and(|rest| {
         let dot = rest.iter().rposition(|b| *b == b'.');
@@ -56,9 +56,15 @@ mod tests {
 
     #[test]
     fn names_of_tools_are_known_and_names_of_people_are_not() {
-        for name in
-            ["sedQ8xZ1k", "tmp.Xa8dkE02Qz", "tmpab12cd34", ".goutputstream-9LJ2K3", "..env.aBc123", "x___jb_tmp___"]
-        {
+        for name in [
+            "sedQ8xZ1k",
+            "XXa8dkE0",
+            "tmp.Xa8dkE02Qz",
+            "tmpab12cd34",
+            ".goutputstream-9LJ2K3",
+            "..env.aBc123",
+            "x___jb_tmp___",
+        ] {
             assert!(looks_temporary(name.as_bytes()), "{name}");
         }
         for name in ["README.md", "src", "main.rs", "Cargo.lock.md", "notes.txt", "sedan.txt", ".gitignore", "a"] {
