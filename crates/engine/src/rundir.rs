@@ -36,7 +36,7 @@ fn private_folder(path: &Path) -> Result<(), EngineError> {
 }
 
 impl RunDir {
-    /// Makes the run's folder with `git/` and `private/`, and the box home.
+    /// Makes the run's folder and the box home.
     pub(crate) fn make(view: &PlanView<'_>) -> Result<RunDir, EngineError> {
         let path = view.plan.run_dir.to_path_buf();
         let runs = path.parent().ok_or_else(|| EngineError::Bug("a run folder without a parent".into()))?;
@@ -51,19 +51,24 @@ impl RunDir {
             .map_err(EngineError::io(format!("lock {}", path.display())))?;
         let mark = marks.join(path.file_name().unwrap_or_default());
         File::create(&mark).map_err(EngineError::io(format!("write {}", mark.display())))?;
-        let run = RunDir { path, mark, _lock: lock };
-        if view.workspace.is_some() {
-            private_folder(&run.path.join("private"))?;
-        }
-        if view.box_git.is_some() {
-            let git = run.path.join("git");
-            private_folder(&git)?;
-            give_to_box(&git, view)?;
-        }
         let home = view.plan.home_dir.as_path();
         private_folder(home)?;
         give_to_box(home, view)?;
-        Ok(run)
+        Ok(RunDir { path, mark, _lock: lock })
+    }
+
+    /// Makes what belongs to the running box only. MaskFs must be running already: whenever this process is killed from
+    /// here on, MaskFs removes it.
+    pub(crate) fn make_private(&self, view: &PlanView<'_>) -> Result<(), EngineError> {
+        if view.workspace.is_some() {
+            private_folder(&self.path.join("private"))?;
+        }
+        if view.box_git.is_some() {
+            let git = self.path.join("git");
+            private_folder(&git)?;
+            give_to_box(&git, view)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -13,6 +13,7 @@ use pinfold_sys::channel::Channel;
 use pinfold_sys::process::inherited;
 use pinfold_wire::{CANARY_NAME, FromMaskFs, MaskFsConfig, ToMaskFs, maskfs_fd};
 use repositories::{Door, Repositories};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -126,6 +127,7 @@ impl Process {
             Ok(server) => Arc::new(server),
             Err((doing, error)) => {
                 fail(&self.control, doing, error);
+                self.clean();
                 return ExitCode::FAILURE;
             }
         };
@@ -140,12 +142,14 @@ impl Process {
 
     fn mount(&self) -> Result<Server, (String, io::Error)> {
         let policy = || PathPolicy::new(&self.workspace.policy).map_err(|e| (e.to_string(), Errno::INVAL.into()));
-        let store = open_folder(&self.run_dir.join("private").to_path_buf())
-            .map_err(|e| (format!("opening the private store in {}", self.run_dir), e))?;
+        // The run's folders are made after this process, so that there is always somebody to remove them; when the mount
+        // comes in, they are there.
         let received = self.fuse.recv().map_err(|e| ("receiving the mount".to_owned(), e))?;
         let fuse = received.and_then(|mut message| message.fds.pop());
         // No descriptor: the box failed before it mounted, and the supervisor knows why.
         let fuse = fuse.ok_or_else(|| ("receiving the mount".to_owned(), io::ErrorKind::UnexpectedEof.into()))?;
+        let store = open_folder(&self.run_dir.join("private").to_path_buf())
+            .map_err(|e| (format!("opening the private store in {}", self.run_dir), e))?;
         let control = self.control.clone();
         let opening = |e| ("opening the workspace".to_owned(), e);
         let person = self.person.clone();
@@ -193,24 +197,45 @@ impl Process {
                 Err(_) => {}
             }
         }
-        // Whoever would read what there is to tell is gone.
-        self.clean();
-        std::process::exit(0)
+        self.finish()
     }
 
-    /// The box is over, as the supervisor or the kernel has said; often both do.
+    /// The box is over, as the supervisor or the kernel has said; often both do, and the second waits for the first.
     fn finish(&self) -> ! {
-        if self.making.load(Ordering::Acquire) {
+        let gone = self.supervisor_is_gone();
+        if self.making.load(Ordering::Acquire) && !gone {
             // A command that was done before its index was: the end of this process stops the work, and the supervisor
             // removes what there is of it. Removing it under the maker's hands would have both wait for each other.
             std::process::exit(0)
         }
         self.over.call_once(|| {
-            self.repositories.tell_what_stays(&self.control);
+            if !gone {
+                self.repositories.tell_what_stays(&self.control);
+            }
+            self.wait_for_the_maker();
             self.clean();
         });
         // Whoever still waits for something has nothing to wait for.
         std::process::exit(0)
+    }
+
+    /// Its end of the channel is closed before its children are told that it died.
+    fn supervisor_is_gone(&self) -> bool {
+        let mut poll = [PollFd::new(self.control.as_ref(), PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut poll, Some(&now)).is_ok() && poll[0].revents().contains(PollFlags::HUP)
+    }
+
+    /// Nobody but this process will remove what is being made now.
+    fn wait_for_the_maker(&self) {
+        const STEP: Duration = Duration::from_millis(2);
+        const STEPS: u32 = 5_000;
+        for _ in 0..STEPS {
+            if !self.making.load(Ordering::Acquire) {
+                return;
+            }
+            std::thread::sleep(STEP);
+        }
     }
 
     /// Makes the box's own `.git` while the box is being built.

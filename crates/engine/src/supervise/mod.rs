@@ -89,6 +89,7 @@ fn in_run(view: &PlanView<'_>, host: RunHost<'_>, run: &RunDir) -> Result<Outcom
         }
         None => (None, None),
     };
+    run.make_private(view)?;
     let cgroup = view.cgroup.as_ref().map(|it| BoxCgroup::make(it, &view.plan.run_id)).transpose()?;
     let (control, theirs) = Channel::pair().map_err(EngineError::io("make a channel"))?;
     let tools = Tools { control: theirs, config, maskfs: to_maskfs };
