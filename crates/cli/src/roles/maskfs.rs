@@ -136,6 +136,12 @@ impl Process {
             scope.spawn(|| self.listen(&server));
             scope.spawn(|| self.make_git(&server));
             server.wait();
+            if self.making.load(Ordering::Acquire) {
+                // Whether the supervisor is there to remove what is half made is told on the control channel, in a moment.
+                loop {
+                    std::thread::park();
+                }
+            }
             self.finish()
         })
     }
