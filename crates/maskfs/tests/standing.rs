@@ -144,6 +144,12 @@ fn a_write_does_not_reach_a_private_name_and_reaches_all_shared_ones() {
 
 #[test]
 fn a_folder_deeper_than_any_real_one_does_not_end_the_server() {
+    // As much stack as the server's threads have; a test has less by itself.
+    let thread = std::thread::Builder::new().stack_size(16 << 20).spawn(look_into_a_deep_folder).unwrap();
+    thread.join().unwrap();
+}
+
+fn look_into_a_deep_folder() {
     let tree = Tree::new();
     // The box can't name what is so deep; it moves one chain of folders to the bottom of another, again and again.
     let chain = |name: &str| {
