@@ -102,7 +102,11 @@ impl<'a> Stage<'a> {
             cmd.env(name, secret.as_str());
         }
         let trials = std::env::var("PINFOLD_TRIALS").unwrap_or_else(|_| TRIALS.to_string());
-        cmd.env("TRIALS", trials).env("MARK", self.mark()).env("OUT", self.out()).env("REPO", self.repo.path());
+        cmd.env("TRIALS", trials)
+            .env("NAP", &self.nap)
+            .env("MARK", self.mark())
+            .env("OUT", self.out())
+            .env("REPO", self.repo.path());
     }
 
     /// The names that box scripts know, as text.

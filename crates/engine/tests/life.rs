@@ -49,7 +49,7 @@ fn nothing_survives_the_death_of_the_supervisor() {
         let test = TestBox::shell(who, &stubborn(&word));
         let mut child = test.command().spawn().unwrap();
         until_ready(&mut child);
-        assert!(TestBox::alive(&word).len() >= 4);
+        TestBox::soon("all that shall die is alive", || TestBox::alive(&word).len() >= 4);
         signal(&child, Signal::KILL);
         child.wait().unwrap();
         TestBox::soon("everything in the box is dead", || TestBox::alive(&word).is_empty());
