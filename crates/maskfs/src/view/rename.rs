@@ -29,6 +29,8 @@ struct Source {
     dir: Arc<OwnedFd>,
     place: Place,
     stat: Statx,
+    /// It is the host's, under a private name: the box moves a copy of its own, made when nothing can refuse any more.
+    original: bool,
 }
 
 impl View {
@@ -44,7 +46,7 @@ impl View {
         }
         let source = self.movable(&old)?;
         if flags.contains(RenameFlags::EXCHANGE) {
-            return self.exchange(&old, &new, &source);
+            return self.exchange(&old, &new, source);
         }
         let over = self.child(new.folder, new.name)?;
         self.check_over(&new, &over)?;
@@ -64,8 +66,12 @@ impl View {
             Child::Private { .. } if self.stands_for_masked(end.folder, end.name) => {
                 Err(self.refuse(end.folder, end.name, "rename"))
             }
-            Child::Private { dir, stat } => Ok(Source { dir, place: Place::Private, stat }),
-            Child::Host { stat, verdict: Verdict::Private } => self.private_source(end, &stat),
+            Child::Private { dir, stat } => Ok(Source { dir, place: Place::Private, stat, original: false }),
+            Child::Host { stat, verdict: Verdict::Private } if kind_of(&stat) == FileKind::Folder => Err(Errno::XDEV),
+            Child::Host { stat, verdict: Verdict::Private } => {
+                let Folder::Host { fd, .. } = end.folder else { return Err(Errno::STALE) };
+                Ok(Source { dir: fd.clone(), place: Place::Private, stat, original: true })
+            }
             Child::Host { stat, .. } => {
                 let Folder::Host { fd, path, .. } = end.folder else { return Err(Errno::STALE) };
                 if kind_of(&stat) == FileKind::Folder {
@@ -75,15 +81,15 @@ impl View {
                         return Err(Errno::XDEV);
                     }
                 }
-                Ok(Source { dir: fd.clone(), place: Place::Host, stat })
+                Ok(Source { dir: fd.clone(), place: Place::Host, stat, original: false })
             }
         }
     }
 
-    /// A host original under a private name: the box moves its own copy.
-    fn private_source(&self, end: &End<'_>, stat: &Statx) -> Result<Source, Errno> {
-        if kind_of(stat) == FileKind::Folder {
-            return Err(Errno::XDEV);
+    /// What is moved is the box's own from here on.
+    fn owned(&self, end: &End<'_>, source: Source) -> Result<Source, Errno> {
+        if !source.original {
+            return Ok(source);
         }
         let found = self.lookup(end.parent.id, end.name)?;
         let node = self.node(found.node)?;
@@ -91,7 +97,7 @@ impl View {
         self.forget(found.node, 1);
         made?;
         match self.child(end.folder, end.name)? {
-            Child::Private { dir, stat } => Ok(Source { dir, place: Place::Private, stat }),
+            Child::Private { dir, stat } => Ok(Source { dir, place: Place::Private, stat, original: false }),
             _ => Err(Errno::STALE),
         }
     }
@@ -131,6 +137,7 @@ impl View {
         if let Some(id) = &emptied {
             self.private_names_gone(id)?;
         }
+        let source = self.owned(old, source)?;
         let over_place = Self::child_place(&over);
         if let Child::Host { stat, .. } | Child::Private { stat, .. } = &over
             && over_place == target.1
@@ -210,7 +217,7 @@ impl View {
         format!("{PREFIX}{me}-{n}")
     }
 
-    fn exchange(&self, old: &End<'_>, new: &End<'_>, source: &Source) -> Result<(), Errno> {
+    fn exchange(&self, old: &End<'_>, new: &End<'_>, source: Source) -> Result<(), Errno> {
         let other = self.movable(new)?;
         if source.place != other.place {
             return Err(Errno::XDEV);
@@ -221,6 +228,7 @@ impl View {
         if source.place == Place::Host && (there != Place::Host || here != Place::Host) {
             return Err(Errno::XDEV);
         }
+        let (source, other) = (self.owned(old, source)?, self.owned(new, other)?);
         rustix::fs::renameat_with(&*source.dir, old.name, &*other.dir, new.name, RenameFlags::EXCHANGE)?;
         for (stat, end) in [(&source.stat, new), (&other.stat, old)] {
             if let Some(node) = self.nodes.known(&Self::key_of(stat)) {
