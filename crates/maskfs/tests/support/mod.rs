@@ -28,6 +28,10 @@ impl GitDoor for NoGit {
 impl Tree {
     #[allow(clippy::new_without_default, reason = "it makes folders")]
     pub fn new() -> Tree {
+        // As the server does. These tests keep look-ups that a kernel would give back, and with them descriptors.
+        let mut files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        files.current = files.maximum;
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, files).expect("a soft limit may rise");
         let folder = tempfile::tempdir().unwrap();
         let make = |name: &str| {
             let path = folder.path().join(name);
