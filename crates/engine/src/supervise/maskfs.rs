@@ -58,6 +58,13 @@ impl MaskFs {
         (!self.silent).then_some(&self.channel)
     }
 
+    /// Whether it has ended, or does within a moment: its descriptors go before it does.
+    pub(super) fn is_gone(&self) -> bool {
+        let moment = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        let mut poll = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut poll, Some(&moment)).is_ok_and(|ready| ready > 0)
+    }
+
     pub(super) fn kill(&self) {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }

@@ -453,6 +453,9 @@ impl Supervisor<'_, '_> {
     }
 
     fn fail(&mut self, error: EngineError) {
+        // A box that lost its file server while it was being made fails in many ways, and this is the reason for all.
+        let unserved = !self.started && self.failure.is_none() && self.maskfs.as_ref().is_some_and(MaskFs::is_gone);
+        let error = if unserved { EngineError::MaskFsDied { detail: String::new() } } else { error };
         self.failure.get_or_insert(error);
         self.kill();
     }
